@@ -1,0 +1,160 @@
+"""The interface of model adapters: all that is particular to one model family."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from retake.core.frames import FrameBatch
+from retake.core.tokens import Selection, VisualTokens, shape_of
+
+
+@attrs.frozen
+class LoadOptions:
+    """How a checkpoint is loaded.
+
+    Attributes:
+        device: where the weights are placed.
+        dtype: of the weights and the computation.
+        kernel: attention of the vision tower, "sdpa" or "eager".
+        yarn_factor: stretch the context by YaRN (arXiv 2309.00071) so many times; None leaves
+            the checkpoint's own setting.
+    """
+
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+    kernel: str = "sdpa"
+    yarn_factor: float | None = None
+
+
+@attrs.frozen(eq=False)
+class Patches:
+    """Preprocessed frames: rows of patches in the order that the vision tower reads them.
+
+    Attributes:
+        values: `[P, D]`, P patches of D numbers.
+        grid: temporal steps, and rows and columns of patches in a step.
+    """
+
+    values: Tensor = attrs.field(repr=shape_of)
+    grid: tuple[int, int, int]
+
+
+@attrs.frozen
+class Prompt:
+    """A prompt around a video: what stands before the video, and what stands behind it."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    text: str = ""
+
+
+class ModelAdapter(ABC):
+    """Wraps one loaded model: how its frames become tokens and its tokens get positions.
+
+    An adapter calls the model's own submodules; it replaces nothing in it.
+    """
+
+    #: Where the family comes from, as `retake list` shows it.
+    source: ClassVar[str] = ""
+    #: The `model_type` of the configurations that this family's checkpoints carry.
+    model_types: ClassVar[tuple[str, ...]] = ()
+    #: Frames that one temporal step stands for.
+    frames_per_step: ClassVar[int] = 1
+    #: Axes of a position: 3 with M-RoPE, else 1.
+    position_axes: ClassVar[int] = 1
+
+    def __init__(self, model: Any, tokenizer: Any, folder: str) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.folder = folder
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: str | Path, options: LoadOptions) -> "ModelAdapter":
+        """Load a checkpoint from a folder or the hub."""
+
+    @classmethod
+    @abstractmethod
+    def wrap(cls, model: Any, tokenizer: Any) -> "ModelAdapter":
+        """Adapt a model that is loaded already."""
+
+    @abstractmethod
+    def frame_size(self, height: int, width: int, long_side: int | None) -> tuple[int, int]:
+        """Height and width in pixels to which frames of that size are resized."""
+
+    @abstractmethod
+    def preprocess(self, frames: Tensor, size: tuple[int, int]) -> Patches:
+        """Frames, uint8 `[F, H, W, 3]`, as the vision tower wants them.
+
+        F that is no multiple of `frames_per_step` is filled up with the last frame.
+        """
+
+    @abstractmethod
+    def encode(self, patches: Patches) -> Tensor:
+        """Visual tokens `[T, N, C]` of those patches, as they enter the language model."""
+
+    @abstractmethod
+    def token_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Rows and columns of visual tokens that a step of that frame size has."""
+
+    @abstractmethod
+    def video_positions(self, start: int, selection: Selection, grid: tuple[int, int]) -> Tensor:
+        """The model's own positions of the selected tokens, int64 `[A, K]`.
+
+        Args:
+            start: tokens of text before the video.
+            selection: what entered.
+            grid: rows and columns of tokens in a step.
+        """
+
+    @abstractmethod
+    def prompt(self, question: str) -> Prompt:
+        """A question about one video in the checkpoint's chat template, as token ids."""
+
+    @abstractmethod
+    def attention_layers(self) -> Sequence[nn.Module]:
+        """The language model's attention modules, first layer first."""
+
+    @abstractmethod
+    def language_model(self) -> Any:
+        """The decoder stack: takes `inputs_embeds` and `past_key_values`."""
+
+    @abstractmethod
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Embeddings `[1, Q, C]` of text tokens `[1, Q]`."""
+
+    @abstractmethod
+    def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and sine for positions `[A, Q]`: each `[Q, D]`, a value a dimension.
+
+        They carry the model's attention scaling, and are what its attention modules take as
+        `position_embeddings` once a batch axis is added.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """What running the model changes on it and `restore` must put back."""
+        return {}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Put back what `state` saved."""
+
+    def encode_frames(self, batch: FrameBatch, size: tuple[int, int]) -> Tensor:
+        """Visual tokens `[T, N, C]` of a batch of frames."""
+        return self.encode(self.preprocess(batch.frames, size))
+
+    def as_tokens(self, features: Tensor, timestamps: Tensor, grid: tuple[int, int]) -> VisualTokens:
+        """Features and their times as the typed data that selectors take."""
+        return VisualTokens(features=features, timestamps=timestamps, grid=grid)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.embed(torch.zeros(1, 1, dtype=torch.long, device=self.device)).dtype

@@ -1,0 +1,96 @@
+"""Attaching to one model object, and leaving it as it was.
+
+While attached, a forward pre-hook on each attention module gives the layer the rotary
+embedding of its own positions, and the attention function registered with `transformers`
+under the name "retake" sees queries, keys and values. Both find their session through
+the call's own keyword arguments: there is no global state, and a model that is not
+attached never comes here.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from retake.core.adapter import ModelAdapter
+from retake.core.arena import ArenaCache
+
+_NAME = "retake"
+
+
+class LayerSession(Protocol):
+    """What an attached run decides for each layer."""
+
+    def place(self, layer: int, cache: ArenaCache, count: int) -> Tensor:
+        """Positions `[A, Q]` of the layer's `count` newest tokens."""
+
+    def attend(
+        self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, scaling: float
+    ) -> Tensor:
+        """Attention output `[B, H, Q, D]`; may compress the layer afterwards."""
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    retake_call: "tuple[LayerSession, int] | None" = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    if retake_call is None:
+        raise RuntimeError("a model with retake's attention is run outside an attached session")
+    session, layer = retake_call
+    factor = scaling if scaling is not None else float(query.shape[-1]) ** -0.5
+    output = session.attend(layer, query, key, value, factor)
+    return output.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(_NAME, _attention)
+
+
+def _pre_hook(adapter: ModelAdapter, session: LayerSession, layer: int) -> Any:
+    def hook(_: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+        cache = kwargs["past_key_values"]
+        count = hidden.shape[1]
+        positions = session.place(layer, cache, count).to(hidden.device)
+        cache.layers[layer].expect(positions)
+        cos, sin = adapter.rotary(positions)
+        batch = hidden.shape[0]
+        embeddings = tuple(
+            angle.to(hidden.dtype)[None].expand(batch, -1, -1) for angle in (cos, sin)
+        )
+        changed = {
+            **kwargs,
+            "position_embeddings": embeddings,
+            "retake_call": (session, layer),
+        }
+        return args, changed
+
+    return hook
+
+
+@contextmanager
+def attached(adapter: ModelAdapter, session: LayerSession) -> Iterator[None]:
+    """Run the block with the adapter's model attached to a session.
+
+    Afterwards, also after an exception, hooks are gone and the configuration and whatever
+    state the model keeps between calls are what they were before.
+    """
+    with ExitStack() as undo:
+        undo.callback(adapter.restore, adapter.state())
+        configs = {id(layer.config): layer.config for layer in adapter.attention_layers()}
+        for config in configs.values():
+            undo.callback(setattr, config, "_attn_implementation", config._attn_implementation)
+            config._attn_implementation = _NAME
+        for number, layer in enumerate(adapter.attention_layers()):
+            handle = layer.register_forward_pre_hook(
+                _pre_hook(adapter, session, number), with_kwargs=True
+            )
+            undo.callback(handle.remove)
+        yield

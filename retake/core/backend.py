@@ -1,0 +1,83 @@
+"""What is particular to a device: how it attends, and how its memory and time are measured."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import attrs
+import torch
+from torch import Tensor
+
+from retake.core import attention
+
+
+@attrs.frozen
+class Backend(ABC):
+    """One kind of device.
+
+    A subclass says which `torch` device it is; attention in portable operators and no-op
+    memory counters are inherited, and overridden where the device has something better.
+
+    Attributes:
+        kernel: "sdpa" attends through torch's fused kernels, "eager" through plain matrix
+            products in float32 (slow, and what the other is tested against).
+    """
+
+    name: ClassVar[str] = ""
+    kernel: Literal["sdpa", "eager"] = "sdpa"
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """The device on which models and caches are placed."""
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why this backend cannot be used on this machine, or None where it can."""
+        return None
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
+        """Causal attention of the newest tokens over all of them.
+
+        The last query sees every key, the one before it all but the last (bottom-right
+        causal), whatever was evicted before; no `Q × L` mask is built.
+
+        Args:
+            queries: `[B, H, Q, D]`, rotated.
+            keys, values: `[B, KV, L, D]`, L ≥ Q, the last Q of them belonging to the queries.
+            scaling: factor of the logits, usually D^-0.5.
+
+        Returns:
+            `[B, H, Q, D]`.
+        """
+        if self.kernel == "eager":
+            return attention.attend_eager(queries, keys, values, scaling)
+        return attention.attend_sdpa(queries, keys, values, scaling)
+
+    def attention_mass(self, queries: Tensor, keys: Tensor, scaling: float) -> Tensor:
+        """The softmax weight each key receives, summed over queries, averaged over heads.
+
+        Not causal: every query is weighed against every key. The mean over keys is 1.
+
+        Args:
+            queries: `[H, Q, D]`.
+            keys: `[KV, Q, D]`; a group of H / KV query heads shares a key head.
+            scaling: factor of the logits.
+
+        Returns:
+            float32 `[Q]`.
+        """
+        return attention.attention_mass(queries, keys, scaling)
+
+    def reset_peak_memory(self) -> None:
+        """Start a new measurement of peak memory."""
+
+    def peak_memory(self) -> int | None:
+        """Bytes at the highest point since the last reset; None where the device cannot tell."""
+        return None
+
+    def synchronize(self) -> None:
+        """Wait until work queued on the device is done, so that clocks tell the truth."""
+
+    def describe(self) -> str:
+        """The device and its attention in a few words, for reports."""
+        return f"{self.device} ({self.kernel} attention)"

@@ -1,0 +1,71 @@
+"""How many of a chunk's tokens survive, so that the whole keeps what was asked for.
+
+Exact by default: shares are computed over the video read so far with whole numbers, so
+rounding never adds up. `published` reproduces the research code, which truncates each
+chunk's share in floating point and keeps at least one token of each.
+"""
+
+from fractions import Fraction
+
+import attrs
+
+from retake.core.errors import UsageError
+
+
+@attrs.frozen
+class Share:
+    """The fraction of the video's tokens that each layer keeps.
+
+    Attributes:
+        ratio: exact, 0 … 1.
+        published: reproduce the research code's rounding.
+        published_ratio: the floating-point ratio that it computes.
+    """
+
+    ratio: Fraction
+    published: bool = False
+    published_ratio: float = 1.0
+
+    def keep(self, seen: int, chunk: int) -> int:
+        """Tokens to keep of a chunk of so many, `seen` tokens having come before it."""
+        if self.published:
+            return min(chunk, max(1, int(self.published_ratio * chunk)))
+        return int(self.ratio * (seen + chunk)) - int(self.ratio * seen)
+
+
+def share_of(
+    *,
+    video: int,
+    text: int,
+    budget: int | None,
+    keep_ratio: float | None,
+    published: bool = False,
+) -> Share:
+    """The share that a budget or a ratio leaves to a video.
+
+    Args:
+        video: visual tokens that enter the language model.
+        text: tokens of the prompt besides, which count towards the budget.
+        budget: tokens that each layer may hold after prefill, text included.
+        keep_ratio: fraction of the video's tokens to keep, in (0, 1].
+        published: the ratio is budget / (text + video), applied to the video alone.
+
+    Raises:
+        UsageError: both or neither are given, or the budget leaves the video nothing.
+    """
+    if (budget is None) == (keep_ratio is None):
+        raise UsageError("Give either a budget in tokens or a keep_ratio, not both or neither.")
+    if keep_ratio is not None:
+        # Through its decimal form: 0.1 means one tenth, not the nearest binary fraction.
+        return Share(Fraction(str(keep_ratio)), published, float(keep_ratio))
+    assert budget is not None
+    if published:
+        ratio = min(1.0, budget / (text + video))
+        return Share(Fraction(ratio), True, ratio)
+    left = budget - text
+    if left < 1:
+        raise UsageError(
+            f"A budget of {budget} tokens is used up by the prompt, which needs {text}.",
+            hint=f"Ask for at least {text + 1} tokens, or use --keep-ratio instead.",
+        )
+    return Share(min(Fraction(1), Fraction(left, video)))

@@ -1,0 +1,146 @@
+"""What watching leaves behind, and what asking returns."""
+
+from typing import Any
+
+import attrs
+
+from retake.core.arena import ArenaCache
+from retake.core.frames import VideoInfo
+
+
+@attrs.frozen
+class StageCost:
+    """What one stage cost.
+
+    Attributes:
+        seconds: wall-clock time.
+        peak_bytes: highest memory of the device while it ran, None where unknown.
+    """
+
+    name: str
+    seconds: float
+    peak_bytes: int | None = None
+
+
+@attrs.frozen
+class Frames:
+    """Which frames of the video were looked at.
+
+    Attributes:
+        indices: their numbers in the video.
+        timestamps: their times in seconds.
+        size: height and width in pixels to which they were resized.
+        asked_fps: frames per second of video asked for; None: no rate was asked.
+        achieved_fps: what sampling gave.
+        capped_by: why fewer were sampled than the rate asks for, or None.
+        unreadable: frames that could not be decoded, as (index, seconds, reason).
+    """
+
+    indices: tuple[int, ...] = attrs.field(repr=lambda v: f"{len(v)} frames")
+    timestamps: tuple[float, ...] = attrs.field(repr=False)
+    size: tuple[int, int]
+    asked_fps: float | None = None
+    achieved_fps: float = 0.0
+    capped_by: str | None = None
+    unreadable: tuple[tuple[int, float, str], ...] = ()
+
+
+@attrs.frozen
+class Compression:
+    """What was asked of the compression, and what came out.
+
+    Attributes:
+        steps, tokens_per_step: the video as the vision encoder saw it.
+        tokens_seen: visual tokens of the whole video.
+        tokens_selected: those that entered the language model.
+        tokens_kept: those left in each layer's cache.
+        pivots: selected tokens that are pivots.
+        pivots_kept: pivots left, in each layer.
+        text_tokens: tokens of the prompt in front of the video.
+        reserved: tokens set aside for the question.
+        budget: tokens asked for, or None.
+        keep_ratio: fraction asked for, or None.
+        kv_bytes_full: KV bytes had nothing been selected or evicted.
+        kv_bytes: KV bytes of the memory.
+    """
+
+    steps: int
+    tokens_per_step: int
+    tokens_seen: int
+    tokens_selected: int
+    tokens_kept: tuple[int, ...]
+    pivots: int
+    pivots_kept: tuple[int, ...]
+    text_tokens: int
+    reserved: int
+    budget: int | None
+    keep_ratio: float | None
+    kv_bytes_full: int
+    kv_bytes: int
+
+    @property
+    def achieved_ratio(self) -> float:
+        """Visual tokens kept over visual tokens selected, the mean over layers."""
+        return sum(self.tokens_kept) / len(self.tokens_kept) / self.tokens_selected
+
+
+@attrs.frozen(eq=False)
+class VideoMemory:
+    """A watched video: the compressed cache, which any number of questions may read.
+
+    Asking never changes it.
+
+    Attributes:
+        cache: the language model's cache after the video.
+        next_position: the position the model itself would give the first token of text
+            after the video, had nothing been evicted.
+        kept: for each layer, int64 numbers of the selected tokens that were kept, as NumPy
+            arrays.
+        video: what is known of the file; None when frames came from elsewhere.
+        frames: which frames were looked at.
+        compression: asked and achieved.
+        costs: time and memory of each stage.
+        config: the whole resolved configuration.
+    """
+
+    cache: ArenaCache = attrs.field(repr=lambda c: f"{c.lengths()[0]} pairs × {len(c.layers)}")
+    next_position: int
+    kept: tuple[Any, ...] = attrs.field(repr=False)
+    compression: Compression
+    frames: Frames | None = None
+    video: VideoInfo | None = None
+    costs: tuple[StageCost, ...] = ()
+    config: dict[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(eq=False)
+class Answer:
+    """An answer, and all that is needed to obtain it again.
+
+    Attributes:
+        text: the answer, special tokens left out.
+        question: as asked.
+        token_ids: the generated tokens.
+        prompt_tokens: tokens of text behind the video.
+        cache_tokens: pairs in each layer once the question was prefilled.
+        first_token_seconds: time to the first token (TTFT), counted from the question.
+        token_seconds: time per further token (TPOT); None with fewer than two.
+        over_budget: tokens by which the cache exceeds the budget once the question is in;
+            more than zero only where the question is longer than what was reserved for it.
+        memory: what it was asked of.
+    """
+
+    text: str
+    question: str
+    token_ids: tuple[int, ...]
+    prompt_tokens: int
+    cache_tokens: tuple[int, ...]
+    first_token_seconds: float
+    token_seconds: float | None
+    over_budget: int
+    memory: VideoMemory = attrs.field(repr=False)
+    generation: dict[str, Any] = attrs.field(factory=dict, repr=False)
+    cost: StageCost | None = attrs.field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,45 @@
+"""Checks for option values, used as attrs validators; their errors name option, rule and value."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import attrs
+
+Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def fraction(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    """A fraction to keep: above 0, at most 1."""
+    if not 0 < value <= 1:
+        raise ValueError(f"{attribute.name} must be above 0 and at most 1, got {value}")
+
+
+def at_least(least: float) -> Check:
+    """A number no smaller than `least`."""
+
+    def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value < least:
+            raise ValueError(f"{attribute.name} must be at least {least}, got {value}")
+
+    return check
+
+
+def positive(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    """A number above zero (and not infinite)."""
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{attribute.name} must be above 0, got {value}")
+
+
+def odd(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    """A positive odd whole number."""
+    if value < 1 or value % 2 == 0:
+        raise ValueError(f"{attribute.name} must be odd and at least 1, got {value}")
+
+
+def count_of(keep_ratio: float, total: int) -> int:
+    """How many of `total` a ratio keeps: the nearest whole number, at least one.
+
+    The ratio is taken by its decimal form, so that 0.29 of 100 is 29.
+    """
+    return max(1, min(total, round(Fraction(str(keep_ratio)) * total)))

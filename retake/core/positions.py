@@ -1,0 +1,141 @@
+"""Position policies: where in the model's context the tokens of a compressed video stand.
+
+Positions are int64 `[A, Q]`: A is 1 with 1-D RoPE and 3 (time, height, width) with M-RoPE.
+They belong to the cache and differ from layer to layer, because each layer keeps other
+tokens. A policy is asked three times: before a chunk is attended, after it was compressed,
+and for text that follows.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from retake.core.errors import unknown_name
+
+Phase = Literal["question", "decode"]
+
+
+class PositionPolicy(ABC):
+    """Places the tokens of one layer."""
+
+    name: ClassVar[str]
+    #: Whether kept tokens move, so that scores must not depend on positions.
+    reforges: ClassVar[bool]
+
+    @abstractmethod
+    def place_video(self, own: Tensor, cached: Tensor) -> Tensor:
+        """Positions to attend a chunk with: `own` are the model's, `cached` the layer's so far."""
+
+    @abstractmethod
+    def settle(self, used: Tensor, kept: Tensor) -> Tensor:
+        """Positions `[A, K]` of the kept tokens after a chunk attended with `used`."""
+
+    @abstractmethod
+    def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
+        """Positions of text that follows the video."""
+
+
+class Original(PositionPolicy):
+    """Every token keeps the position that the model itself gives it in the whole video."""
+
+    name = "original"
+    reforges = False
+
+    def place_video(self, own: Tensor, cached: Tensor) -> Tensor:
+        return own
+
+    def settle(self, used: Tensor, kept: Tensor) -> Tensor:
+        return used[:, kept]
+
+    def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
+        return own
+
+
+class OriginalPublished(Original):
+    """Original positions with the published code's decoding, for parity with it.
+
+    Where a selector dropped tokens, that code still counts them off while decoding, so that
+    generated tokens stand `dropped` positions too early.
+    """
+
+    name = "original-published"
+
+    def __init__(self, dropped: int = 0) -> None:
+        self.dropped = dropped
+
+    def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
+        return own - self.dropped if phase == "decode" else own
+
+
+class Reforge(PositionPolicy):
+    """ReTaKe's reforging (arXiv 2412.20504): what is kept moves together in time.
+
+    The kept tokens' times shrink by the share that was kept, and the next chunk starts right
+    behind them, so that a video of any length stays within the model's context. Height and
+    width stay. Text after the video starts one past the largest position in the layer, the
+    same on every axis.
+    """
+
+    name = "reforge"
+    reforges = True
+
+    def place_video(self, own: Tensor, cached: Tensor) -> Tensor:
+        return _start_time_after(own, cached)
+
+    def settle(self, used: Tensor, kept: Tensor) -> Tensor:
+        moved = used[:, kept].clone()
+        if moved.shape[1]:
+            first = moved[0].min()
+            moved[0] = first + (moved[0] - first) * len(kept) // used.shape[1]
+        return moved
+
+    def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
+        start = cached.max() + 1 if cached.shape[1] else own[0, 0]
+        steps = torch.arange(own.shape[1], device=own.device)
+        return (start + steps).expand(own.shape[0], -1)
+
+
+class ReforgePublished(Reforge):
+    """Reforging with the text positions of the published code, for parity with it.
+
+    While the question is prefilled only its time is re-anchored; while decoding all axes
+    take the time's position.
+    """
+
+    name = "reforge-published"
+
+    def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
+        moved = _start_time_after(own, cached)
+        if phase == "decode":
+            return moved[:1].expand(own.shape[0], -1)
+        return moved
+
+
+def _start_time_after(own: Tensor, cached: Tensor) -> Tensor:
+    """Shift the time axis so that it starts one past the last cached token's."""
+    if not cached.shape[1] or not own.shape[1]:
+        return own
+    moved = own.clone()
+    moved[0] += cached[0, -1] + 1 - own[0, 0]
+    return moved
+
+
+POLICIES: dict[str, type[PositionPolicy]] = {policy.name: policy for policy in (Original, Reforge)}
+
+
+def position_policy(name: str, *, published: bool = False, dropped: int = 0) -> PositionPolicy:
+    """The policy of that name, "original" or "reforge".
+
+    Args:
+        name: as a user gives it.
+        published: with the text positions of the published code.
+        dropped: tokens that the selector dropped; only the published code's positions differ
+            by it.
+    """
+    if name not in POLICIES:
+        raise unknown_name("position policy", name, POLICIES)
+    if not published:
+        return POLICIES[name]()
+    return ReforgePublished() if name == Reforge.name else OriginalPublished(dropped)

@@ -1,0 +1,28 @@
+"""The interface of frame selectors."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import attrs
+
+from retake.core.tokens import Selection, VisualTokens
+
+
+@attrs.frozen
+class FrameSelector(ABC):
+    """Decides which steps or patches of a video enter the language model, and which are pivots.
+
+    Subclasses are frozen attrs classes: their fields are the options a user may set.
+    """
+
+    #: Where the method comes from, as `retake list` shows it.
+    source: ClassVar[str] = ""
+
+    @property
+    def lookahead(self) -> int | None:
+        """Future steps needed before a step can be decided; None: the whole video."""
+        return None
+
+    @abstractmethod
+    def select(self, tokens: VisualTokens) -> Selection:
+        """Choose from a video's visual tokens `[T, N, C]`."""

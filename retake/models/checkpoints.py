@@ -1,0 +1,113 @@
+"""Finding, reading and checking checkpoints, with errors that say what is wrong with them."""
+
+import json
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PretrainedConfig
+from transformers.utils import cached_file
+
+from retake.core.errors import ModelError
+
+
+def looks_local(folder: str) -> bool:
+    """Whether a model's name is meant as a path: it exists, or no hub id looks like it."""
+    path = Path(folder)
+    return path.exists() or folder.startswith((".", "/", "~")) or folder.count("/") != 1
+
+
+@contextmanager
+def checkpoint_errors(folder: str) -> Iterator[None]:
+    """Turn what `transformers` raises while loading into an error that names the checkpoint."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        if isinstance(error, KeyError):
+            reason = f"missing key {error}"
+        hint = (
+            "Give a folder with config.json, the tokenizer's files and *.safetensors weights."
+            if looks_local(folder)
+            else "Is the hub id right, and the hub reachable? A local folder works offline."
+        )
+        raise ModelError(f"Cannot load the model '{folder}': {reason}", hint=hint) from error
+
+
+def read_config(folder: str) -> dict[str, Any]:
+    """A checkpoint's `config.json`.
+
+    Raises:
+        ModelError: there is none, or it is not JSON.
+    """
+    path = Path(folder).expanduser()
+    if looks_local(folder):
+        if not path.exists():
+            raise ModelError(
+                f"There is no model at '{folder}'.",
+                hint="Give a checkpoint's folder or a hub id such as Qwen/Qwen2-VL-7B-Instruct.",
+            )
+        if not path.is_dir():
+            raise ModelError(
+                f"'{folder}' is a file; a model is a folder.",
+                hint="Give the folder that holds config.json.",
+            )
+        if not (path / "config.json").is_file():
+            held = ", ".join(sorted(entry.name for entry in path.iterdir())[:8]) or "nothing"
+            raise ModelError(f"'{folder}' holds no config.json (it holds: {held}).")
+    with checkpoint_errors(folder):
+        config, _ = PretrainedConfig.get_config_dict(str(path) if path.exists() else folder)
+    return dict(config)
+
+
+def read_text(folder: str, name: str) -> str | None:
+    """The text of one of a checkpoint's files, local or from the hub; None where it has none."""
+    path = Path(folder).expanduser()
+    if path.is_dir():
+        file = path / name
+        return file.read_text() if file.is_file() else None
+    found = cached_file(
+        folder,
+        name,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return Path(found).read_text() if found else None
+
+
+def load_tokenizer(folder: str) -> Any:
+    """A checkpoint's tokenizer.
+
+    Raises:
+        ModelError: it has none, or no chat template.
+    """
+    with checkpoint_errors(folder):
+        tokenizer = AutoTokenizer.from_pretrained(str(Path(folder).expanduser()))
+    if not tokenizer.chat_template:
+        template = read_text(folder, "chat_template.json")
+        if template is None:
+            raise ModelError(
+                f"The tokenizer of '{folder}' has no chat template.",
+                hint="Add chat_template.jinja (or 'chat_template' in tokenizer_config.json).",
+            )
+        tokenizer.chat_template = json.loads(template)["chat_template"]
+    return tokenizer
+
+
+def check_weights(folder: str, report: Any) -> None:
+    """Refuse a checkpoint that left weights of the model at their random start.
+
+    Args:
+        folder: the checkpoint.
+        report: the loading information of `from_pretrained(output_loading_info=True)`.
+    """
+    problems = {
+        "missing": sorted(report["missing_keys"]),
+        "of another shape": sorted(str(entry[0]) for entry in report["mismatched_keys"]),
+        "unreadable": sorted(str(entry) for entry in report.get("error_msgs") or ()),
+    }
+    for what, keys in problems.items():
+        if keys:
+            shown = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+            raise ModelError(f"The checkpoint '{folder}' has weights {what}: {shown}.")

@@ -1,0 +1,151 @@
+"""Qwen2-VL's frames: to what size they are brought and how they become patches.
+
+Pure torch. The rules are those of the family's published processor (arXiv 2409.12191):
+sides are multiples of patch × merge, pixels stay within bounds, bicubic with antialiasing
+on whole numbers, then CLIP's mean and deviation.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from retake.core.adapter import Patches
+from retake.core.errors import ModelError, VideoError
+
+_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+_MAX_ASPECT = 200
+
+
+@attrs.frozen
+class FrameRules:
+    """What a checkpoint's preprocessor configuration says of frames.
+
+    Attributes:
+        min_pixels, max_pixels: bounds on a resized frame's area.
+        patch, merge, temporal: sides of a patch, patches merged per side, frames per step.
+        mean, std: of the normalisation, in [0, 1].
+    """
+
+    min_pixels: int = 128 * 28 * 28
+    max_pixels: int = 768 * 28 * 28
+    patch: int = 14
+    merge: int = 2
+    temporal: int = 2
+    mean: tuple[float, float, float] = _CLIP_MEAN
+    std: tuple[float, float, float] = _CLIP_STD
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side of one visual token."""
+        return self.patch * self.merge
+
+    @classmethod
+    def from_json(cls, text: str, path: str) -> "FrameRules":
+        """Read a `preprocessor_config.json`; what it leaves out keeps its default."""
+        try:
+            given: dict[str, Any] = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ModelError(f"'{path}' is not valid JSON: {error}.") from error
+        size = given.get("size") or {}
+        default = cls()
+        return cls(
+            min_pixels=given.get("min_pixels") or size.get("shortest_edge") or default.min_pixels,
+            max_pixels=given.get("max_pixels") or size.get("longest_edge") or default.max_pixels,
+            patch=given.get("patch_size", default.patch),
+            merge=given.get("merge_size", default.merge),
+            temporal=given.get("temporal_patch_size", default.temporal),
+            mean=tuple(given.get("image_mean", default.mean)),
+            std=tuple(given.get("image_std", default.std)),
+        )
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> "FrameRules":
+        """The rules of a local checkpoint; its video configuration before its image one."""
+        for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
+            path = folder / name
+            if path.is_file():
+                return cls.from_json(path.read_text(), str(path))
+        return cls()
+
+
+def within_long_side(height: int, width: int, long_side: int | None) -> tuple[int, int]:
+    """Scale down so that the longer side is at most `long_side`; never up."""
+    longest = max(height, width)
+    if long_side is None or longest <= long_side:
+        return height, width
+    scale = long_side / longest
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def fitted_size(height: int, width: int, rules: FrameRules) -> tuple[int, int]:
+    """Height and width nearest to those given that the rules allow.
+
+    Raises:
+        VideoError: one side is over 200 times the other.
+    """
+    if max(height, width) > _MAX_ASPECT * min(height, width):
+        raise VideoError(
+            f"Frames of {width}×{height} are too narrow for Qwen2-VL: "
+            f"one side may be at most {_MAX_ASPECT} times the other."
+        )
+    factor = rules.factor
+    fitted = tuple(max(factor, round(side / factor) * factor) for side in (height, width))
+    area = fitted[0] * fitted[1]
+    if area > rules.max_pixels:
+        shrink = math.sqrt(height * width / rules.max_pixels)
+        fitted = tuple(
+            max(factor, math.floor(side / shrink / factor) * factor) for side in (height, width)
+        )
+    elif area < rules.min_pixels:
+        grow = math.sqrt(rules.min_pixels / (height * width))
+        fitted = tuple(math.ceil(side * grow / factor) * factor for side in (height, width))
+    return fitted[0], fitted[1]
+
+
+def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    """Frames uint8 `[F, H, W, 3]` as uint8 `[F, 3, h, w]`.
+
+    Interpolated on whole numbers: done in floats and rounded afterwards, values differ from
+    the published processor's by up to one level.
+    """
+    planes = frames.permute(0, 3, 1, 2)
+    if planes.shape[2:] == size:
+        return planes
+    return F.interpolate(planes, size=size, mode="bicubic", antialias=True)
+
+
+def to_patches(planes: Tensor, rules: FrameRules) -> Patches:
+    """Normalised patches of resized frames, uint8 `[F, 3, h, w]`.
+
+    An odd number of frames is filled up with the last one.
+    """
+    mean = torch.tensor(rules.mean, device=planes.device)[:, None, None] * 255
+    std = torch.tensor(rules.std, device=planes.device)[:, None, None] * 255
+    values = (planes.float() - mean) / std
+    missing = -values.shape[0] % rules.temporal
+    if missing:
+        values = torch.cat((values, values[-1:].expand(missing, -1, -1, -1)))
+    steps = values.shape[0] // rules.temporal
+    rows, columns = (side // rules.patch for side in values.shape[2:])
+    blocks = values.reshape(
+        steps,
+        rules.temporal,
+        3,
+        rows // rules.merge,
+        rules.merge,
+        rules.patch,
+        columns // rules.merge,
+        rules.merge,
+        rules.patch,
+    )
+    # Patches that will be merged into one token stand next to each other.
+    ordered = blocks.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+    width = 3 * rules.temporal * rules.patch**2
+    return Patches(ordered.reshape(-1, width), (steps, rows, columns))

@@ -1,0 +1,79 @@
+"""DPSelect: keyframes at the peaks of visual change."""
+
+from typing import ClassVar
+
+import attrs
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from retake.core.options import count_of, fraction, odd
+from retake.core.selector import FrameSelector
+from retake.core.tokens import Selection, VisualTokens
+
+# Lifts every peak above every step that is none: dissimilarity is at most 2.
+_PEAK = 2.0
+
+
+@attrs.frozen
+class DPSelect(FrameSelector):
+    """Keep the steps where visual features change most, and mark the peaks as pivots.
+
+    A step's dissimilarity is one minus the cosine similarity of its tokens to the previous
+    step's; the first step's is 1. Steps that are the (first) largest within a window are
+    peaks. Peaks are kept before other steps, then the more dissimilar before the less, ties
+    going to the earlier. From ReTaKe (arXiv 2412.20504).
+
+    Attributes:
+        keep_ratio: fraction of the steps to keep, in (0, 1]; 1 keeps all and only marks pivots.
+        per_patch: decide for each of the N patches on its own (the paper's setting), or for
+            whole steps by the mean over patches.
+        window: steps within which a peak must be largest; odd.
+        pivots: mark the peaks, so that compressors keep them.
+    """
+
+    source: ClassVar[str] = "arXiv 2412.20504"
+
+    keep_ratio: float = attrs.field(default=1.0, validator=fraction)
+    per_patch: bool = True
+    window: int = attrs.field(default=3, validator=odd)
+    pivots: bool = True
+
+    @property
+    def lookahead(self) -> int | None:
+        return self.window // 2 if self.keep_ratio == 1 else None
+
+    def select(self, tokens: VisualTokens) -> Selection:
+        change = dissimilarity(tokens.features)
+        if not self.per_patch:
+            change = change.mean(dim=1, keepdim=True)
+        peaks = local_peaks(change, self.window)
+        kept = count_of(self.keep_ratio, tokens.steps)
+        ranked = torch.argsort(change + _PEAK * peaks, dim=0, descending=True, stable=True)
+        steps = ranked[:kept].sort(dim=0).values
+        marks = peaks.gather(0, steps)
+        shape = (-1, tokens.patches)
+        return Selection.gather(
+            tokens, steps.expand(shape), marks.expand(shape) if self.pivots else None
+        )
+
+
+def dissimilarity(features: Tensor) -> Tensor:
+    """One minus each token's cosine similarity to the previous step's: float32 `[T, N]`."""
+    change = torch.ones(features.shape[:2], dtype=torch.float32, device=features.device)
+    if features.shape[0] > 1:
+        now, before = features[1:].float(), features[:-1].float()
+        change[1:] -= F.cosine_similarity(before, now, dim=-1)
+    return change
+
+
+def local_peaks(change: Tensor, window: int) -> Tensor:
+    """Which entries of `[T, N]` are the first largest of the window around them: bool `[T, N]`."""
+    reach = window // 2
+    if not reach:
+        return torch.ones_like(change, dtype=torch.bool)
+    padded = F.pad(change.T, (reach, reach), value=float("-inf"))
+    spans = padded.unfold(1, window, 1)
+    earlier, later = spans[..., :reach], spans[..., reach + 1 :]
+    centre = spans[..., reach]
+    return ((centre > earlier.amax(-1)) & (centre >= later.amax(-1))).T
