@@ -56,8 +56,8 @@ class Original(PositionPolicy):
 class OriginalPublished(Original):
     """Original positions with the published code's decoding, for parity with it.
 
-    Where a selector dropped tokens, that code still counts them off while decoding, so that
-    generated tokens stand `dropped` positions too early.
+    Where a selector dropped steps, the question follows what is left, but generated tokens
+    stand where they would had nothing been dropped: `dropped` steps later.
     """
 
     name = "original-published"
@@ -66,7 +66,7 @@ class OriginalPublished(Original):
         self.dropped = dropped
 
     def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
-        return own - self.dropped if phase == "decode" else own
+        return own + self.dropped if phase == "decode" else own
 
 
 class Reforge(PositionPolicy):
@@ -131,7 +131,7 @@ def position_policy(name: str, *, published: bool = False, dropped: int = 0) -> 
     Args:
         name: as a user gives it.
         published: with the text positions of the published code.
-        dropped: tokens that the selector dropped; only the published code's positions differ
+        dropped: steps that the selector dropped; only the published code's positions differ
             by it.
     """
     if name not in POLICIES:
