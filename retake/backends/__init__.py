@@ -1,0 +1,8 @@
+"""One kind of device a file."""
+
+from retake.core.backend import Backend
+from retake.core.registry import Registry
+
+backends: Registry[Backend] = Registry("backend", Backend, entry_point_group="retake.backends")
+backends.register_lazy("cpu", "retake.backends.cpu:CPU")
+backends.register_lazy("cuda", "retake.backends.cuda:CUDA")

@@ -1,0 +1,9 @@
+"""One model family a file, and the embedded model."""
+
+from retake.core.adapter import ModelAdapter
+from retake.core.registry import Registry
+
+models: Registry[ModelAdapter] = Registry(
+    "model family", ModelAdapter, entry_point_group="retake.models"
+)
+models.register_lazy("qwen2-vl", "retake.models.qwen2_vl:Qwen2VL")

@@ -1,0 +1,12 @@
+"""Which steps of a video enter the language model: one method a file."""
+
+from retake.core.registry import Registry
+from retake.core.selector import FrameSelector
+
+selectors: Registry[FrameSelector] = Registry(
+    "selector", FrameSelector, entry_point_group="retake.selectors"
+)
+selectors.register_lazy("none", "retake.selectors.none:NoSelection")
+selectors.register_lazy("uniform", "retake.selectors.uniform:Uniform")
+selectors.register_lazy("dpselect", "retake.selectors.dpselect:DPSelect")
+selectors.register_lazy("ma-lmm", "retake.selectors.ma_lmm:MaLmm")
