@@ -1,0 +1,65 @@
+"""retake: long videos for video-language models.
+
+Select frames, compress the KV cache, ask questions:
+
+    import retake
+
+    model = retake.load(selector="dpselect", compressor="pivotkv", keep_ratio=0.25)
+    memory = model.watch("video.mp4")
+    print(model.ask("What happens?", memory))
+"""
+
+from retake.api import attach, from_config, load
+from retake.backends import backends
+from retake.compressors import compressors
+from retake.core.adapter import ModelAdapter
+from retake.core.backend import Backend
+from retake.core.compressor import KVCompressor
+from retake.core.config import (
+    GenerateOptions,
+    ModelOptions,
+    PartOptions,
+    PrefillOptions,
+    RunConfig,
+    VideoOptions,
+)
+from retake.core.errors import ModelError, RetakeError, UsageError, VideoError
+from retake.core.kv import KVChunk
+from retake.core.memory import Answer, VideoMemory
+from retake.core.selector import FrameSelector
+from retake.core.tokens import Selection, VisualTokens
+from retake.models import models
+from retake.selectors import selectors
+from retake.video_model import VideoModel
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Answer",
+    "Backend",
+    "FrameSelector",
+    "GenerateOptions",
+    "KVChunk",
+    "KVCompressor",
+    "ModelAdapter",
+    "ModelError",
+    "ModelOptions",
+    "PartOptions",
+    "PrefillOptions",
+    "RetakeError",
+    "RunConfig",
+    "Selection",
+    "UsageError",
+    "VideoError",
+    "VideoMemory",
+    "VideoModel",
+    "VideoOptions",
+    "VisualTokens",
+    "attach",
+    "backends",
+    "compressors",
+    "from_config",
+    "load",
+    "models",
+    "selectors",
+]

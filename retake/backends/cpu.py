@@ -1,7 +1,6 @@
 """The CPU: always there, and what every other device is compared with."""
 
 import platform
-import resource
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,6 +38,10 @@ class CPU(Backend):
             for line in _STATUS.read_text().splitlines():
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024
+        if platform.system() == "Windows":
+            return None
+        import resource  # not there on Windows
+
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if platform.system() == "Darwin" else peak * 1024
 

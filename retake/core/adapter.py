@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from retake.core.frames import FrameBatch
-from retake.core.tokens import Selection, VisualTokens, shape_of
+from retake.core.tokens import Selection, shape_of
 
 
 @attrs.frozen
@@ -25,7 +25,7 @@ class LoadOptions:
             the checkpoint's own setting.
     """
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device = attrs.field(factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     kernel: str = "sdpa"
     yarn_factor: float | None = None
@@ -140,16 +140,12 @@ class ModelAdapter(ABC):
         """What running the model changes on it and `restore` must put back."""
         return {}
 
-    def restore(self, saved: dict[str, Any]) -> None:
+    def restore(self, saved: dict[str, Any]) -> None:  # noqa: B027 - most families keep none
         """Put back what `state` saved."""
 
     def encode_frames(self, batch: FrameBatch, size: tuple[int, int]) -> Tensor:
         """Visual tokens `[T, N, C]` of a batch of frames."""
         return self.encode(self.preprocess(batch.frames, size))
-
-    def as_tokens(self, features: Tensor, timestamps: Tensor, grid: tuple[int, int]) -> VisualTokens:
-        """Features and their times as the typed data that selectors take."""
-        return VisualTokens(features=features, timestamps=timestamps, grid=grid)
 
     @property
     def device(self) -> torch.device:

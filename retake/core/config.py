@@ -208,13 +208,11 @@ def _field(field: "attrs.Attribute[Any]", value: Any, where: str) -> Any:
         raise unknown_name(f"{field.name} ({where})", str(value), map(str, choices))
     try:
         return _CONVERTER.structure(value, field.type)
-    except Exception as error:  # noqa: BLE001 - cattrs raises what the hooks do, and groups
+    except Exception as error:
         wanted = getattr(field.type, "__name__", None) or str(field.type)
         if "|" in str(field.type):
             wanted = str(field.type).replace("typing.", "").replace("NoneType", "None")
-        raise UsageError(
-            f"Wrong {where}: {field.name} must be {wanted}, got {value!r}."
-        ) from error
+        raise UsageError(f"Wrong {where}: {field.name} must be {wanted}, got {value!r}.") from error
 
 
 def _is_literal(kind: Any) -> bool:

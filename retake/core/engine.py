@@ -277,6 +277,5 @@ def chunks_of_rows(rows: Tensor, rows_per_chunk: int) -> list[tuple[int, int]]:
 def chunks_of_tokens(count: int, tokens_per_chunk: int) -> list[tuple[int, int]]:
     """Chunks of so many tokens, whatever steps they fall in, as the published code has them."""
     return [
-        (start, min(start + tokens_per_chunk, count))
-        for start in range(0, count, tokens_per_chunk)
+        (start, min(start + tokens_per_chunk, count)) for start in range(0, count, tokens_per_chunk)
     ]

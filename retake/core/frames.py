@@ -1,5 +1,6 @@
 """What the video room hands to the rest: a description of a video, and batches of its frames."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -66,3 +67,34 @@ class FrameBatch:
 
     def __len__(self) -> int:
         return int(self.frames.shape[0])
+
+    @classmethod
+    def joined(cls, batches: "list[FrameBatch]") -> "FrameBatch":
+        """Batches that follow each other, as one."""
+        return cls(
+            frames=torch.cat([batch.frames for batch in batches]),
+            indices=np.concatenate([batch.indices for batch in batches]),
+            timestamps=np.concatenate([batch.timestamps for batch in batches]),
+        )
+
+    def split(self, count: int) -> "tuple[FrameBatch, FrameBatch]":
+        """The first `count` frames, and the rest."""
+        return (
+            FrameBatch(self.frames[:count], self.indices[:count], self.timestamps[:count]),
+            FrameBatch(self.frames[count:], self.indices[count:], self.timestamps[count:]),
+        )
+
+
+def whole_steps(batches: Iterable[FrameBatch], frames_per_step: int) -> Iterator[FrameBatch]:
+    """The same frames in batches of whole temporal steps; only the last may fall short.
+
+    Readers cut batches by memory, and leave out frames that cannot be decoded.
+    """
+    waiting: FrameBatch | None = None
+    for batch in batches:
+        joined = batch if waiting is None else FrameBatch.joined([waiting, batch])
+        whole, waiting = joined.split(len(joined) // frames_per_step * frames_per_step)
+        if len(whole):
+            yield whole
+    if waiting is not None and len(waiting):
+        yield waiting

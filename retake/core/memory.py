@@ -34,6 +34,7 @@ class Frames:
         achieved_fps: what sampling gave.
         capped_by: why fewer were sampled than the rate asks for, or None.
         unreadable: frames that could not be decoded, as (index, seconds, reason).
+        notes: what the reader has to say, such as why it was chosen.
     """
 
     indices: tuple[int, ...] = attrs.field(repr=lambda v: f"{len(v)} frames")
@@ -43,6 +44,7 @@ class Frames:
     achieved_fps: float = 0.0
     capped_by: str | None = None
     unreadable: tuple[tuple[int, float, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -51,6 +53,7 @@ class Compression:
 
     Attributes:
         steps, tokens_per_step: the video as the vision encoder saw it.
+        steps_dropped: steps fewer once selected.
         tokens_seen: visual tokens of the whole video.
         tokens_selected: those that entered the language model.
         tokens_kept: those left in each layer's cache.
@@ -65,6 +68,7 @@ class Compression:
     """
 
     steps: int
+    steps_dropped: int
     tokens_per_step: int
     tokens_seen: int
     tokens_selected: int
@@ -128,6 +132,9 @@ class Answer:
         over_budget: tokens by which the cache exceeds the budget once the question is in;
             more than zero only where the question is longer than what was reserved for it.
         memory: what it was asked of.
+        alternatives: further sequences, where several were asked for.
+        generation: how it was decoded.
+        cost: time and peak memory of answering.
     """
 
     text: str
@@ -139,6 +146,7 @@ class Answer:
     token_seconds: float | None
     over_budget: int
     memory: VideoMemory = attrs.field(repr=False)
+    alternatives: tuple[str, ...] = ()
     generation: dict[str, Any] = attrs.field(factory=dict, repr=False)
     cost: StageCost | None = attrs.field(default=None, repr=False)
 

@@ -135,4 +135,3 @@ class Selection:
             0, index[:, :, None].expand(-1, -1, tokens.features.shape[2])
         )
         return cls.of_rows(chosen, index, pivots, tokens)
-

@@ -1,0 +1,185 @@
+"""The public API: load a model, watch a video, ask about it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+
+from retake import loading
+from retake.core import config as options
+from retake.core.compressor import KVCompressor
+from retake.core.config import (
+    GenerateOptions,
+    ModelOptions,
+    PartOptions,
+    PrefillOptions,
+    RunConfig,
+    VideoOptions,
+)
+from retake.core.errors import UsageError
+from retake.core.selector import FrameSelector
+from retake.video_model import VideoModel
+
+#: Tokens kept where neither a budget nor a ratio is asked for: the paper's setting for Qwen2-VL.
+DEFAULT_BUDGET = 32_000
+Options = TypeVar("Options")
+
+
+def load(
+    model: str | Path | None = None,
+    *,
+    selector: str | PartOptions | FrameSelector = "dpselect",
+    compressor: str | PartOptions | KVCompressor = "pivotkv",
+    budget: int | None = None,
+    keep_ratio: float | None = None,
+    adapter: str = "auto",
+    backend: str = "auto",
+    dtype: str = "auto",
+    attention: str = "sdpa",
+    yarn_factor: float | None = None,
+    video: VideoOptions | Mapping[str, Any] | None = None,
+    prefill: PrefillOptions | Mapping[str, Any] | None = None,
+    generate: GenerateOptions | Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> VideoModel:
+    """Load a model together with the parts that it watches videos through.
+
+    Args:
+        model: a checkpoint's folder or hub id; None is the small model shipped with retake.
+        selector: a name, `PartOptions(name, options)`, "file.py:Class", or an instance.
+        compressor: likewise.
+        budget: tokens each layer may hold once a video is watched, prompt included.
+        keep_ratio: fraction of the selected visual tokens to keep, instead of a budget. With
+            neither, the budget is 32,000 tokens.
+        adapter, backend, dtype, attention, yarn_factor: see `ModelOptions`.
+        video: see `VideoOptions`; a mapping is checked and converted.
+        prefill: see `PrefillOptions`.
+        generate: see `GenerateOptions`.
+        seed: of sampled answers.
+
+    Raises:
+        UsageError: an option is unknown, of the wrong type or out of range.
+        ModelError: the checkpoint cannot be loaded.
+    """
+    given = {
+        "path": None if model is None else str(model),
+        "adapter": adapter,
+        "backend": backend,
+        "dtype": dtype,
+        "attention": attention,
+        "yarn_factor": yarn_factor,
+    }
+    configured = RunConfig(
+        model=options.structure(ModelOptions, given, "model option"),
+        video=_options(VideoOptions, video, "video option"),
+        prefill=_prefill(prefill, budget, keep_ratio),
+        generate=_options(GenerateOptions, generate, "generate option"),
+        seed=seed,
+    )
+    return from_config(configured, selector=selector, compressor=compressor)
+
+
+def from_config(
+    config: RunConfig,
+    *,
+    selector: str | PartOptions | FrameSelector | None = None,
+    compressor: str | PartOptions | KVCompressor | None = None,
+) -> VideoModel:
+    """Load what a configuration describes; parts given besides replace the configured ones."""
+    # Parts first: a misspelt option should not wait for a model of many gigabytes.
+    selecting = loading.make_selector(config.selector if selector is None else selector)
+    compressing = loading.make_compressor(config.compressor if compressor is None else compressor)
+    prefill = _resolve_budget(config.prefill, compressing[0])
+    device = loading.make_backend(config.model.backend, config.model.attention)
+    adapter, resolved = loading.load_adapter(config.model, device)
+    config = attrs.evolve(
+        config,
+        model=resolved,
+        selector=selecting[1],
+        compressor=compressing[1],
+        prefill=prefill,
+    )
+    return VideoModel(adapter, device, selecting[0], compressing[0], config)
+
+
+def attach(
+    model: Any,
+    tokenizer: Any,
+    *,
+    adapter: str = "auto",
+    selector: str | PartOptions | FrameSelector = "dpselect",
+    compressor: str | PartOptions | KVCompressor = "pivotkv",
+    budget: int | None = None,
+    keep_ratio: float | None = None,
+    attention: str = "sdpa",
+    video: VideoOptions | Mapping[str, Any] | None = None,
+    prefill: PrefillOptions | Mapping[str, Any] | None = None,
+    generate: GenerateOptions | Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> VideoModel:
+    """Use retake with a `transformers` model that is loaded already.
+
+    The model is touched only while a video is watched or a question is answered, and is
+    then as it was before. The other arguments are those of `load`.
+    """
+    family = adapter if adapter != "auto" else loading.family_of(model.config.to_dict(), "model")
+    wrapped = loading.models.get(family).wrap(model, tokenizer)
+    device = loading.make_backend(wrapped.device.type, attention)
+    selecting = loading.make_selector(selector)
+    compressing = loading.make_compressor(compressor)
+    config = RunConfig(
+        model=ModelOptions(
+            path=wrapped.folder,
+            adapter=family,
+            backend=device.name,
+            dtype=str(wrapped.dtype).removeprefix("torch."),  # type: ignore[arg-type]
+            attention=attention,  # type: ignore[arg-type]
+        ),
+        video=_options(VideoOptions, video, "video option"),
+        selector=selecting[1],
+        compressor=compressing[1],
+        prefill=_resolve_budget(_prefill(prefill, budget, keep_ratio), compressing[0]),
+        generate=_options(GenerateOptions, generate, "generate option"),
+        seed=seed,
+    )
+    return VideoModel(wrapped, device, selecting[0], compressing[0], config)
+
+
+def _options(cls: type[Options], given: Options | Mapping[str, Any] | None, where: str) -> Options:
+    if given is None:
+        return cls()
+    if isinstance(given, Mapping):
+        return options.structure(cls, given, where)
+    return given
+
+
+def _prefill(
+    given: PrefillOptions | Mapping[str, Any] | None, budget: int | None, keep_ratio: float | None
+) -> PrefillOptions:
+    """Prefill options with a budget or ratio given beside them."""
+    prefill = _options(PrefillOptions, given, "prefill option")
+    changes = {
+        name: value
+        for name, value in (("budget", budget), ("keep_ratio", keep_ratio))
+        if value is not None
+    }
+    if not changes:
+        return prefill
+    base = {**options.unstructure(prefill), "budget": None, "keep_ratio": None}
+    return options.structure(PrefillOptions, {**base, **changes}, "prefill option")
+
+
+def _resolve_budget(prefill: PrefillOptions, compressor: KVCompressor) -> PrefillOptions:
+    """The default budget where none is asked for; none for a compressor that never evicts."""
+    if not compressor.evicts:
+        if prefill.keep_ratio not in (None, 1):
+            raise UsageError(
+                f"{type(compressor).__name__} evicts nothing, so a keep_ratio of "
+                f"{prefill.keep_ratio} cannot be met.",
+                hint="Use a compressor such as pivotkv, or leave keep_ratio out.",
+            )
+        return attrs.evolve(prefill, keep_ratio=None)
+    if prefill.budget is None and prefill.keep_ratio is None:
+        return attrs.evolve(prefill, budget=DEFAULT_BUDGET)
+    return prefill

@@ -1,0 +1,36 @@
+"""Time and peak memory of the stages of a run."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from retake.core.backend import Backend
+from retake.core.memory import StageCost
+
+
+class StageClock:
+    """Adds up what each stage costs, also where stages alternate."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._seconds: dict[str, float] = {}
+        self._peaks: dict[str, int | None] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the block towards a stage."""
+        self._backend.reset_peak_memory()
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._backend.synchronize()
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
+            peak, before = self._backend.peak_memory(), self._peaks.get(name)
+            self._peaks[name] = peak if before is None else max(before, peak or 0)
+
+    def costs(self) -> tuple[StageCost, ...]:
+        """The stages in the order in which they first ran."""
+        return tuple(
+            StageCost(name, seconds, self._peaks[name]) for name, seconds in self._seconds.items()
+        )

@@ -1,0 +1,147 @@
+"""From options to parts: picking a device, an adapter, a selector and a compressor."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import attrs
+import torch
+
+from retake.backends import backends
+from retake.compressors import compressors
+from retake.core.adapter import LoadOptions, ModelAdapter
+from retake.core.backend import Backend
+from retake.core.compressor import KVCompressor
+from retake.core.config import ModelOptions, PartOptions, structure
+from retake.core.errors import ModelError, UsageError
+from retake.core.registry import Registry
+from retake.core.selector import FrameSelector
+from retake.models import models
+from retake.models.checkpoints import read_config
+from retake.models.embedded import checkpoint_path
+from retake.selectors import selectors
+
+P = TypeVar("P")
+
+
+def make_backend(name: str, kernel: str) -> Backend:
+    """The backend of that name; "auto" takes the first accelerator that is there, else the CPU.
+
+    Raises:
+        UsageError: there is no such backend, or this machine cannot use it.
+    """
+    if name == "auto":
+        return _first_available(kernel)
+    cls = backends.get(name)
+    reason = cls.unavailable()
+    if reason is not None:
+        usable = ", ".join(each for each in backends.names() if not _why_not(each))
+        raise UsageError(
+            f"The backend '{name}' cannot be used here: {reason}.",
+            hint=f"Usable on this machine: {usable}. --backend auto picks one.",
+        )
+    return structure(cls, {"kernel": kernel}, f"option of {name}")
+
+
+def _why_not(name: str) -> str | None:
+    return backends.get(name).unavailable()
+
+
+def _first_available(kernel: str) -> Backend:
+    accelerators = [name for name in backends.names() if name != "cpu"]
+    chosen = next((name for name in accelerators if not _why_not(name)), "cpu")
+    return structure(backends.get(chosen), {"kernel": kernel}, f"option of {chosen}")
+
+
+def make_part(registry: Registry[P], given: str | PartOptions | P) -> tuple[P, PartOptions]:
+    """A part from its name, from name and options, or as it is; and how a result names it."""
+    if isinstance(given, str):
+        given = PartOptions(given)
+    if isinstance(given, PartOptions):
+        cls = registry.get(given.name)
+        part = structure(cls, given.options, f"option of the {registry.kind} {given.name}")
+        return part, PartOptions(given.name, options_of(part))
+    if not isinstance(given, registry.base):
+        raise UsageError(
+            f"A {registry.kind} is a name or a {registry.base.__name__}, got {given!r}."
+        )
+    cls = type(given)
+    known = [entry.name for entry in registry.entries() if entry.target is cls]
+    return given, PartOptions(
+        known[0] if known else f"{cls.__module__}:{cls.__qualname__}", options_of(given)
+    )
+
+
+def options_of(part: Any) -> dict[str, Any]:
+    """All options of a part, those left at their defaults too."""
+    return attrs.asdict(part) if attrs.has(type(part)) else {}
+
+
+def make_selector(
+    given: str | PartOptions | FrameSelector,
+) -> tuple[FrameSelector, PartOptions]:
+    """A selector, and how a result names it."""
+    return make_part(selectors, given)
+
+
+def make_compressor(
+    given: str | PartOptions | KVCompressor,
+) -> tuple[KVCompressor, PartOptions]:
+    """A compressor, and how a result names it."""
+    return make_part(compressors, given)
+
+
+def family_of(config: Mapping[str, Any], path: str) -> str:
+    """The registered model family that a checkpoint's configuration belongs to.
+
+    Raises:
+        ModelError: no adapter knows its model type.
+    """
+    kind = config.get("model_type")
+    known: dict[str, str] = {}
+    for name in models.names():
+        known |= dict.fromkeys(models.get(name).model_types, name)
+    if kind not in known:
+        raise ModelError(
+            f"No adapter knows the model type {json.dumps(kind)} of '{path}'.",
+            hint=f"Known: {', '.join(sorted(known))}. "
+            "An adapter of your own goes in with --adapter file.py:Class.",
+        )
+    return known[kind]
+
+
+def resolve_dtype(name: str, backend: Backend) -> torch.dtype:
+    """The dtype of that name; "auto" is bfloat16 on accelerators and float32 on the CPU."""
+    if name == "auto":
+        return torch.float32 if backend.device.type == "cpu" else torch.bfloat16
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def load_adapter(options: ModelOptions, backend: Backend) -> tuple[ModelAdapter, ModelOptions]:
+    """Load a model, and the options with everything automatic decided.
+
+    Raises:
+        ModelError: the checkpoint is missing, incomplete or of an unknown family.
+    """
+    path = options.path if options.path is not None else str(checkpoint_path())
+    family = options.adapter
+    if family == "auto":
+        family = family_of(read_config(path), path)
+    dtype = resolve_dtype(options.dtype, backend)
+    adapter = models.get(family).load(
+        path,
+        LoadOptions(
+            device=backend.device,
+            dtype=dtype,
+            kernel=options.attention,
+            yarn_factor=options.yarn_factor,
+        ),
+    )
+    resolved = attrs.evolve(
+        options,
+        adapter=family,
+        backend=backend.name,
+        dtype=str(dtype).removeprefix("torch."),
+    )
+    return adapter, resolved

@@ -1,0 +1,348 @@
+"""A loaded model with its parts: watches videos and answers questions about them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import torch
+from torch import Tensor
+
+from retake.core import config as options
+from retake.core.adapter import ModelAdapter, Prompt
+from retake.core.backend import Backend
+from retake.core.budget import Share, share_of
+from retake.core.compressor import KVCompressor
+from retake.core.config import GenerateOptions, RunConfig
+from retake.core.engine import Engine, Prefilled, chunks_of_rows, chunks_of_tokens
+from retake.core.errors import UsageError
+from retake.core.frames import whole_steps
+from retake.core.generation import Generated, generate, generation_config
+from retake.core.memory import Answer, Compression, Frames, StageCost, VideoMemory
+from retake.core.positions import position_policy
+from retake.core.provenance import versions
+from retake.core.selector import FrameSelector
+from retake.core.stages import StageClock
+from retake.core.tokens import Selection, VisualTokens
+from retake.video import SamplePlan, VideoReader, open_video, plan_samples
+
+#: Tokens set aside for a question that is not known when a video is watched.
+DEFAULT_RESERVE = 64
+# Frames decoded and encoded at a time.
+_SLICE_FRAMES = 32
+
+#: Called with a stage's name, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+Item = TypeVar("Item")
+
+
+class VideoModel:
+    """A model that watches videos through a selector and a compressor, and answers questions."""
+
+    def __init__(
+        self,
+        adapter: ModelAdapter,
+        backend: Backend,
+        selector: FrameSelector,
+        compressor: KVCompressor,
+        config: RunConfig,
+    ) -> None:
+        self.adapter = adapter
+        self.backend = backend
+        self.selector = selector
+        self.compressor = compressor
+        self.config = config
+        self._memory: VideoMemory | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"VideoModel({self.adapter.folder!r}, selector={self.selector!r}, "
+            f"compressor={self.compressor!r}, on {self.backend.describe()})"
+        )
+
+    def watch(
+        self,
+        video: str | Path,
+        *,
+        questions: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> VideoMemory:
+        """Watch a video once; the memory answers any number of questions.
+
+        Args:
+            video: a video file, or a folder of numbered frames.
+            questions: those known already. They do not change what is kept, only how many
+                tokens of the budget are set aside for the longest of them.
+            progress: told how far each stage is.
+
+        Raises:
+            VideoError: the video cannot be read.
+            UsageError: the budget leaves the video no tokens.
+        """
+        clock = StageClock(self.backend)
+        rules = self.config.video
+        with clock.stage("open"):
+            reader = open_video(
+                video,
+                reader=rules.reader,
+                folder_fps=rules.folder_fps,
+                on_bad_frame=rules.on_bad_frame,
+            )
+        with reader:
+            plan = plan_samples(
+                reader.timestamps,
+                reader.info.duration,
+                fps=rules.fps,
+                max_frames=rules.max_frames,
+                multiple_of=self.adapter.frames_per_step,
+            )
+            size = self.adapter.frame_size(reader.info.height, reader.info.width, rules.long_side)
+            tokens, seen = self._see(reader, plan, size, clock, progress)
+            memory = self._remember(tokens, questions, clock, progress)
+            frames = Frames(
+                indices=tuple(index for index, _ in seen),
+                timestamps=tuple(time for _, time in seen),
+                size=size,
+                asked_fps=plan.asked_fps,
+                achieved_fps=plan.achieved_fps,
+                capped_by=plan.capped_by,
+                unreadable=tuple(
+                    (bad.index, bad.timestamp, bad.reason) for bad in reader.bad_frames
+                ),
+                notes=tuple(reader.notes),
+            )
+            self._memory = attrs.evolve(memory, frames=frames, video=reader.info)
+        return self._memory
+
+    def ask(
+        self,
+        question: str,
+        memory: VideoMemory | None = None,
+        *,
+        streamer: Any = None,
+        **generate_options: Any,
+    ) -> Answer:
+        """Answer a question about a watched video; the memory stays as it is.
+
+        Args:
+            question: in words; the checkpoint's chat template goes around it.
+            memory: of which video; the one watched last if left out.
+            streamer: a `transformers` streamer that receives tokens as they come.
+            generate_options: fields of `GenerateOptions` that replace the configured ones.
+
+        Raises:
+            UsageError: nothing was watched yet, the question is empty, or an option is wrong.
+        """
+        memory = memory if memory is not None else self._memory
+        if memory is None:
+            raise UsageError("No video was watched yet.", hint="Call watch(video) first.")
+        if not question.strip():
+            raise UsageError("The question is empty.")
+        rules = self._generate_options(generate_options)
+        settings = generation_config(self.adapter, rules)
+        suffix = self.adapter.prompt(question).suffix
+        clock = StageClock(self.backend)
+        prefilled = Prefilled(memory.cache, memory.next_position, memory.kept)
+        with (
+            clock.stage("answer"),
+            self._engine(memory).asking(prefilled, len(suffix) + rules.max_new_tokens) as cache,
+        ):
+            generated = generate(
+                self.adapter,
+                self.backend,
+                cache,
+                suffix,
+                settings,
+                seed=self.config.seed,
+                streamer=streamer,
+            )
+        return self._answer(question, suffix, generated, memory, rules, clock.costs()[0])
+
+    def _generate_options(self, given: Mapping[str, Any]) -> GenerateOptions:
+        if not given:
+            return self.config.generate
+        base = options.unstructure(self.config.generate)
+        return options.structure(GenerateOptions, {**base, **given}, "generate option")
+
+    def _answer(
+        self,
+        question: str,
+        suffix: tuple[int, ...],
+        generated: Generated,
+        memory: VideoMemory,
+        rules: GenerateOptions,
+        cost: StageCost,
+    ) -> Answer:
+        times = generated.token_times
+        texts = [
+            self.adapter.tokenizer.decode(list(row), skip_special_tokens=True).strip()
+            for row in generated.sequences
+        ]
+        held = tuple(length + len(suffix) for length in memory.cache.lengths())
+        budget = memory.compression.budget
+        return Answer(
+            text=texts[0],
+            question=question,
+            token_ids=generated.sequences[0],
+            prompt_tokens=len(suffix),
+            cache_tokens=held,
+            first_token_seconds=times[0],
+            token_seconds=(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None,
+            over_budget=max(0, max(held) - budget) if budget is not None else 0,
+            memory=memory,
+            alternatives=tuple(texts[1:]),
+            generation=options.unstructure(rules),
+            cost=cost,
+        )
+
+    def _see(
+        self,
+        reader: VideoReader,
+        plan: SamplePlan,
+        size: tuple[int, int],
+        clock: StageClock,
+        progress: Progress | None,
+    ) -> tuple[VisualTokens, list[tuple[int, float]]]:
+        """Visual tokens of the planned frames, and which frames those were."""
+        pace = self.adapter.frames_per_step
+        total = len(plan.indices)
+        features: list[Tensor] = []
+        seen: list[tuple[int, float]] = []
+        batches = reader.read(plan.indices, batch_size=max(pace, _SLICE_FRAMES // pace * pace))
+        for batch in whole_steps(_timed(batches, clock, "decode"), pace):
+            with clock.stage("encode"), torch.inference_mode():
+                features.append(self.adapter.encode_frames(batch, size))
+            seen += zip(batch.indices.tolist(), batch.timestamps.tolist(), strict=True)
+            if progress:
+                progress("watch", len(seen), total)
+        times = torch.tensor([time for _, time in seen[::pace]], dtype=torch.float64)
+        grid = self.adapter.token_grid(size)
+        return VisualTokens(torch.cat(features), times, grid), seen
+
+    def _remember(
+        self,
+        tokens: VisualTokens,
+        questions: Sequence[str],
+        clock: StageClock,
+        progress: Progress | None,
+    ) -> VideoMemory:
+        """Select, prefill and compress."""
+        with clock.stage("select"), torch.inference_mode():
+            selection = self.selector.select(tokens)
+        prompts = [self.adapter.prompt(question) for question in questions]
+        prefix = prompts[0].prefix if prompts else self.adapter.prompt("?").prefix
+        reserve = self._reserve(prompts)
+        share = self._share(selection, len(prefix), reserve)
+        chunks = self._chunks(selection, tokens)
+        ids = torch.tensor(prefix, dtype=torch.long, device=self.adapter.device)
+        own = self.adapter.video_positions(len(prefix), selection, tokens.grid)
+        with clock.stage("prefill"):
+            prefilled = self._engine_for(selection).prefill(
+                ids,
+                selection,
+                own,
+                chunks=chunks,
+                share=share,
+                spare=reserve + self.config.generate.max_new_tokens,
+                progress=(lambda done, of: progress("prefill", done, of)) if progress else None,
+            )
+        return VideoMemory(
+            cache=prefilled.cache,
+            next_position=prefilled.next_position,
+            kept=prefilled.kept,
+            compression=self._account(tokens, selection, prefilled, len(prefix), reserve),
+            costs=clock.costs(),
+            config={
+                **options.unstructure(self.config),
+                "device": self.backend.describe(),
+                "versions": versions(),
+            },
+        )
+
+    def _reserve(self, prompts: Sequence[Prompt]) -> int:
+        """Tokens of the budget that the question will take."""
+        if self.config.prefill.reserve is not None:
+            return self.config.prefill.reserve
+        if prompts:
+            return max(len(prompt.suffix) for prompt in prompts)
+        budget = self.config.prefill.budget
+        return DEFAULT_RESERVE if budget is None else min(DEFAULT_RESERVE, budget // 4)
+
+    def _share(self, selection: Selection, prefix: int, reserve: int) -> Share | None:
+        rules = self.config.prefill
+        if not self.compressor.evicts:
+            needed = prefix + reserve + len(selection)
+            if rules.budget is not None and needed > rules.budget:
+                raise UsageError(
+                    f"The compressor '{self.config.compressor.name}' evicts nothing, and "
+                    f"{needed} tokens do not fit in a budget of {rules.budget}.",
+                    hint="Use a compressor such as pivotkv, or leave the budget out.",
+                )
+            return None
+        return share_of(
+            video=len(selection),
+            text=prefix + reserve,
+            budget=rules.budget,
+            keep_ratio=rules.keep_ratio,
+            published=rules.reference,
+        )
+
+    def _chunks(self, selection: Selection, tokens: VisualTokens) -> list[tuple[int, int]]:
+        pace = self.adapter.frames_per_step
+        asked = self.config.prefill.chunk_frames
+        if self.config.prefill.reference:
+            # The published code takes the smaller of a number of frames and one of steps.
+            size = max(1, min(asked, tokens.steps) * tokens.patches // pace)
+            return chunks_of_tokens(len(selection), size)
+        return chunks_of_rows(selection.rows, max(1, asked // pace))
+
+    def _engine_for(self, selection: Selection) -> Engine:
+        return self._build_engine(selection.source[0] - selection.row_count)
+
+    def _engine(self, memory: VideoMemory) -> Engine:
+        return self._build_engine(memory.compression.steps_dropped)
+
+    def _build_engine(self, dropped: int) -> Engine:
+        rules = self.config.prefill
+        policy = position_policy(rules.positions, published=rules.reference, dropped=dropped)
+        return Engine(self.adapter, self.compressor, policy, self.backend)
+
+    def _account(
+        self,
+        tokens: VisualTokens,
+        selection: Selection,
+        prefilled: Prefilled,
+        text: int,
+        reserve: int,
+    ) -> Compression:
+        pair = prefilled.cache.nbytes() // sum(prefilled.cache.lengths())
+        layers = len(prefilled.kept)
+        seen = tokens.steps * tokens.patches
+        marked = selection.pivots.cpu().numpy()
+        return Compression(
+            steps=tokens.steps,
+            steps_dropped=tokens.steps - selection.row_count,
+            tokens_per_step=tokens.patches,
+            tokens_seen=seen,
+            tokens_selected=len(selection),
+            tokens_kept=tuple(len(kept) for kept in prefilled.kept),
+            pivots=int(marked.sum()),
+            pivots_kept=tuple(int(marked[kept].sum()) for kept in prefilled.kept),
+            text_tokens=text,
+            reserved=reserve,
+            budget=self.config.prefill.budget,
+            keep_ratio=self.config.prefill.keep_ratio,
+            kv_bytes_full=pair * layers * (text + seen),
+            kv_bytes=prefilled.cache.nbytes(),
+        )
+
+
+def _timed(items: Iterator[Item], clock: StageClock, stage: str) -> Iterator[Item]:
+    """Pass items on, counting the wait for each towards a stage."""
+    while True:
+        with clock.stage(stage):
+            item = next(items, None)
+        if item is None:
+            return
+        yield item
