@@ -19,6 +19,7 @@ from retake.core.config import (
 )
 from retake.core.errors import UsageError
 from retake.core.selector import FrameSelector
+from retake.models import models
 from retake.video_model import VideoModel
 
 #: Tokens kept where neither a budget nor a ratio is asked for: the paper's setting for Qwen2-VL.
@@ -124,7 +125,7 @@ def attach(
     then as it was before. The other arguments are those of `load`.
     """
     family = adapter if adapter != "auto" else loading.family_of(model.config.to_dict(), "model")
-    wrapped = loading.models.get(family).wrap(model, tokenizer)
+    wrapped = models.get(family).wrap(model, tokenizer)
     device = loading.make_backend(wrapped.device.type, attention)
     selecting = loading.make_selector(selector)
     compressing = loading.make_compressor(compressor)
@@ -133,7 +134,7 @@ def attach(
             path=wrapped.folder,
             adapter=family,
             backend=device.name,
-            dtype=str(wrapped.dtype).removeprefix("torch."),  # type: ignore[arg-type]
+            dtype=loading.name_of(wrapped.dtype),
             attention=attention,  # type: ignore[arg-type]
         ),
         video=_options(VideoOptions, video, "video option"),

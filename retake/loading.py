@@ -118,6 +118,11 @@ def resolve_dtype(name: str, backend: Backend) -> torch.dtype:
     return dtype
 
 
+def name_of(dtype: torch.dtype) -> Any:
+    """A dtype as options name it."""
+    return str(dtype).removeprefix("torch.")
+
+
 def load_adapter(options: ModelOptions, backend: Backend) -> tuple[ModelAdapter, ModelOptions]:
     """Load a model, and the options with everything automatic decided.
 
@@ -142,6 +147,6 @@ def load_adapter(options: ModelOptions, backend: Backend) -> tuple[ModelAdapter,
         options,
         adapter=family,
         backend=backend.name,
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=name_of(dtype),
     )
     return adapter, resolved

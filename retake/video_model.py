@@ -209,7 +209,7 @@ class VideoModel:
         total = len(plan.indices)
         features: list[Tensor] = []
         seen: list[tuple[int, float]] = []
-        batches = reader.read(plan.indices, batch_size=max(pace, _SLICE_FRAMES // pace * pace))
+        batches = reader.read(plan.indices.tolist(), batch_size=max(pace, _SLICE_FRAMES // pace * pace))
         for batch in whole_steps(_timed(batches, clock, "decode"), pace):
             with clock.stage("encode"), torch.inference_mode():
                 features.append(self.adapter.encode_frames(batch, size))

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 
-class ArenaLayer(CacheLayerMixin):
+class ArenaLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     """Keys, values `[B, KV, room, D]` and positions `[A, room]` of one layer."""
 
     is_croppable = True
@@ -19,7 +19,7 @@ class ArenaLayer(CacheLayerMixin):
     values: Tensor
 
     def __init__(self, room: int, axes: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.room = room
         self.length = 0
         self.axes = axes
@@ -155,7 +155,7 @@ class ArenaLayer(CacheLayerMixin):
 class ArenaCache(Cache):
     """One `ArenaLayer` a layer of the language model."""
 
-    layers: list[ArenaLayer]
+    layers: list[ArenaLayer]  # type: ignore[assignment]
 
     def __init__(self, layers: list[ArenaLayer]) -> None:
         super().__init__(layers=list(layers))

@@ -84,7 +84,8 @@ def attached(adapter: ModelAdapter, session: LayerSession) -> Iterator[None]:
     """
     with ExitStack() as undo:
         undo.callback(adapter.restore, adapter.state())
-        configs = {id(layer.config): layer.config for layer in adapter.attention_layers()}
+        found: list[Any] = [layer.config for layer in adapter.attention_layers()]
+        configs = {id(config): config for config in found}
         for config in configs.values():
             undo.callback(setattr, config, "_attn_implementation", config._attn_implementation)
             config._attn_implementation = _NAME

@@ -14,7 +14,7 @@ import yaml
 from cattrs.preconf.json import make_converter
 
 from retake.core.errors import UsageError, unknown_name
-from retake.core.options import at_least, fraction, positive
+from retake.core.options import at_least, fraction, optional, positive
 
 T = TypeVar("T")
 
@@ -37,9 +37,7 @@ class ModelOptions:
     backend: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     attention: Literal["sdpa", "eager"] = "sdpa"
-    yarn_factor: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(at_least(1))
-    )
+    yarn_factor: float | None = attrs.field(default=None, validator=optional(at_least(1)))
 
 
 @attrs.frozen
@@ -56,17 +54,11 @@ class VideoOptions:
             reported ("report").
     """
 
-    fps: float | None = attrs.field(default=2.0, validator=attrs.validators.optional(positive))
-    max_frames: int | None = attrs.field(
-        default=2048, validator=attrs.validators.optional(at_least(1))
-    )
-    long_side: int | None = attrs.field(
-        default=448, validator=attrs.validators.optional(at_least(28))
-    )
+    fps: float | None = attrs.field(default=2.0, validator=optional(positive))
+    max_frames: int | None = attrs.field(default=2048, validator=optional(at_least(1)))
+    long_side: int | None = attrs.field(default=448, validator=optional(at_least(28)))
     reader: Literal["auto", "decord", "pyav", "frames"] = "auto"
-    folder_fps: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(positive)
-    )
+    folder_fps: float | None = attrs.field(default=None, validator=optional(positive))
     on_bad_frame: Literal["error", "report"] = "error"
 
 
@@ -93,15 +85,11 @@ class PrefillOptions:
             (docs/fidelity.md), for parity with it.
     """
 
-    budget: int | None = attrs.field(default=None, validator=attrs.validators.optional(at_least(1)))
-    keep_ratio: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(fraction)
-    )
+    budget: int | None = attrs.field(default=None, validator=optional(at_least(1)))
+    keep_ratio: float | None = attrs.field(default=None, validator=optional(fraction))
     positions: Literal["reforge", "original"] = "reforge"
     chunk_frames: int = attrs.field(default=32, validator=at_least(1))
-    reserve: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(at_least(0))
-    )
+    reserve: int | None = attrs.field(default=None, validator=optional(at_least(0)))
     reference: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -125,11 +113,9 @@ class GenerateOptions:
 
     max_new_tokens: int = attrs.field(default=128, validator=at_least(1))
     do_sample: bool = False
-    temperature: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(positive)
-    )
-    top_p: float | None = attrs.field(default=None, validator=attrs.validators.optional(fraction))
-    top_k: int | None = attrs.field(default=None, validator=attrs.validators.optional(at_least(1)))
+    temperature: float | None = attrs.field(default=None, validator=optional(positive))
+    top_p: float | None = attrs.field(default=None, validator=optional(fraction))
+    top_k: int | None = attrs.field(default=None, validator=optional(at_least(1)))
     num_beams: int = attrs.field(default=1, validator=at_least(1))
     extra: dict[str, Any] = attrs.field(factory=dict)
 
@@ -183,7 +169,8 @@ def structure(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     Raises:
         UsageError: an unknown key, or a value of the wrong type or out of range.
     """
-    fields = {field.name: field for field in attrs.fields(attrs.resolve_types(cls)) if field.init}
+    options: Any = attrs.resolve_types(cls)  # type: ignore[type-var]
+    fields = {field.name: field for field in attrs.fields(options) if field.init}
     converted: dict[str, Any] = {}
     for key, value in values.items():
         if key not in fields:

@@ -19,7 +19,7 @@ from retake.core.errors import UsageError
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 
 
-class _TokenClock(StoppingCriteria):  # type: ignore[misc]
+class _TokenClock(StoppingCriteria):
     """Notes when each token was there; stops nothing."""
 
     def __init__(self, backend: Backend) -> None:
@@ -46,16 +46,17 @@ def generation_config(adapter: ModelAdapter, options: GenerateOptions) -> Genera
     Raises:
         UsageError: `extra` names a setting that `transformers` does not have.
     """
-    config = copy.deepcopy(adapter.model.generation_config)
+    config: GenerationConfig = copy.deepcopy(adapter.model.generation_config)
+    defaults = GenerationConfig()  # type: ignore[no-untyped-call]
     if not options.do_sample:
         for name in _SAMPLING:
-            setattr(config, name, getattr(GenerationConfig(), name))
+            setattr(config, name, getattr(defaults, name))
     given = {
         name: value
         for name, value in attrs.asdict(options).items()
         if name != "extra" and value is not None
     }
-    unused = config.update(**given, **options.extra)
+    unused = config.update(**given, **options.extra)  # type: ignore[no-untyped-call]
     if unused:
         raise UsageError(
             f"transformers has no generation setting {', '.join(map(repr, sorted(unused)))}.",

@@ -25,6 +25,16 @@ def at_least(least: float) -> Check:
     return check
 
 
+def optional(check: Check) -> Check:
+    """The same check, passed by None."""
+
+    def check_given(owner: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if value is not None:
+            check(owner, attribute, value)
+
+    return check_given
+
+
 def positive(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     """A number above zero (and not infinite)."""
     if not 0 < value < float("inf"):

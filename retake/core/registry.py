@@ -161,7 +161,7 @@ class Registry(Generic[T]):
                 f"retake.{self.base.__name__}."
             )
         if inspect.isabstract(cls):
-            missing = ", ".join(sorted(cls.__abstractmethods__))
+            missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
             raise UsageError(f"The {self.kind} '{reference}' does not define: {missing}.")
 
 

@@ -1,13 +1,13 @@
 """Finding, reading and checking checkpoints, with errors that say what is wrong with them."""
 
 import json
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PretrainedConfig
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from retake.core.errors import ModelError
 
