@@ -1,0 +1,131 @@
+"""Reading frames with decord, which is fast and believes what it is told; so it is watched."""
+
+from collections.abc import Iterator
+
+import attrs
+import numpy as np
+
+from retake.core.errors import VideoError
+from retake.core.frames import VideoInfo
+from retake.video.base import BadFramePolicy, Image, VideoReader
+from retake.video.decord_process import DecordProcess, DecordTroubleError
+from retake.video.index import ContainerIndex
+from retake.video.pyav_reader import PyAVReader
+
+# Two decoders of one frame differ by rounding only (10-bit video the most: 0.4 on average);
+# two different frames by far more, or else it does not matter which of them it is.
+AGREE = 3.0
+SEEKABLE = ("mov", "matroska", "avi")
+FRAME_SECONDS = 60.0
+SECONDS_PER_DECODED_FRAME = 1.0
+
+
+def doubts(index: ContainerIndex) -> str:
+    """Why decord 0.6 would give wrong frames of a file, in words; "" where it would not.
+
+    decord finds a frame by counting from a key frame. That is right only if seeking lands
+    on key frames exactly, and if frames are shown in groups as they are stored in groups.
+    """
+    if not any(name in index.format for name in SEEKABLE):
+        return f"it cannot find frames exactly in this kind of file ({index.format})"
+    if index.orientation.mirrored:
+        return "it does not mirror a mirrored video"
+    if len(index.packet_pts) != len(index.pts):
+        return "the file has hidden frames, which it counts"
+    if not np.array_equal(index.ranks(index.packet_pts[index.keys]), index.keys):
+        return "the file has open groups of pictures, in which it miscounts"
+    return ""
+
+
+class DecordReader(VideoReader):
+    """decord in a process of its own, checked against PyAV where there is reason to.
+
+    The last frame of the first batch is decoded by PyAV too, and so is everything after
+    decord or its FFmpeg has complained. Where they differ, or decord fails, a reader
+    chosen by `auto` goes on with PyAV and says so in `notes` and `info.reader`; one asked for
+    by name raises a `VideoError`.
+    """
+
+    def __init__(
+        self,
+        index: ContainerIndex,
+        info: VideoInfo,
+        *,
+        site: str,
+        strict: bool,
+        on_bad_frame: BadFramePolicy = "error",
+    ) -> None:
+        super().__init__(info, index.times, on_bad_frame=on_bad_frame)
+        self._index = index
+        self._strict = strict
+        self._checker: PyAVReader | None = None
+        self._checked_once = False
+        self._gave_up = False
+        self._process = DecordProcess(index.path, site)
+        if self._process.frames != len(index.pts):
+            self._process.close()
+            raise DecordTroubleError(
+                f"it counts {self._process.frames} frames where the container has {len(index.pts)}"
+            )
+
+    def close(self) -> None:
+        """End decord's process and let go of the file."""
+        super().close()
+        self._process.close()
+        if self._checker is not None:
+            self._checker.close()
+
+    def _decode(self, indices: list[int]) -> Iterator[tuple[int, Image]]:
+        if self._gave_up:
+            yield from self._by_pyav(indices)
+            return
+        try:
+            images = [self._one(index) for index in indices]
+            complaint = self._process.complaint()
+        except DecordTroubleError as trouble:
+            sound = dict(self._by_pyav(indices))
+            self._give_up(indices, str(trouble))
+            yield from sound.items()
+            return
+        suspects = indices if complaint else [] if self._checked_once else indices[-1:]
+        self._checked_once = True
+        checked = dict(self._by_pyav(suspects))
+        spoilt = set(suspects) - set(checked)
+        got = dict(zip(indices, images, strict=True))
+        if any(not _alike(got[index], image) for index, image in checked.items()):
+            sound = dict(self._by_pyav([index for index in indices if index not in spoilt]))
+            self._give_up(indices, complaint or "it gave another frame than the one asked for")
+            yield from sound.items()
+            return
+        yield from ((index, image) for index, image in got.items() if index not in spoilt)
+
+    def _one(self, index: int) -> Image:
+        """A frame, given time for all that must be decoded before it."""
+        distance = int(self._index.order[index]) - self._index.entry_point(index)
+        seconds = FRAME_SECONDS + SECONDS_PER_DECODED_FRAME * distance
+        return self._process.frame(index, seconds=seconds)
+
+    def _by_pyav(self, indices: list[int]) -> Iterator[tuple[int, Image]]:
+        """The same frames by PyAV, bad ones dealt with as the user asked."""
+        if self._checker is None:
+            self._checker = PyAVReader(self._index, self.info, on_bad_frame=self._on_bad_frame)
+            self._checker.bad_frames = self.bad_frames
+        yield from self._checker._decode(indices)
+
+    def _give_up(self, indices: list[int], why: str) -> None:
+        where = f"frames {indices[0]}-{indices[-1]} of {self.info.path}"
+        if self._strict:
+            raise VideoError(
+                f"decord cannot be trusted with {where}: {why}.",
+                hint="PyAV can read them: use reader='pyav', or reader='auto'.",
+            )
+        self._gave_up = True
+        self._process.close()
+        self.notes.append(f"decord was given up at {where} ({why}); PyAV reads from there on.")
+        self.info = attrs.evolve(self.info, reader="decord, then pyav")
+
+
+def _alike(one: Image, other: Image) -> bool:
+    if one.shape != other.shape:
+        return False
+    return float(np.abs(one.astype(np.int16) - other).mean()) < AGREE

@@ -1,0 +1,163 @@
+"""Opening a video: the file is checked, its frames are tabled, a reader is chosen and named."""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from retake.core.errors import MissingExtraError, UsageError, VideoError, unknown_name
+from retake.core.frames import VideoInfo
+from retake.video.available import decord_site
+from retake.video.base import BadFramePolicy, VideoReader
+from retake.video.checks import check_file
+from retake.video.decord_process import DecordTroubleError
+from retake.video.decord_reader import DecordReader, doubts
+from retake.video.folder import FolderReader
+from retake.video.index import ContainerIndex, read_index
+from retake.video.pyav_reader import PyAVReader
+
+ReaderName = Literal["auto", "decord", "pyav", "frames"]
+
+
+def open_video(
+    path: str | Path,
+    *,
+    reader: ReaderName = "auto",
+    folder_fps: float | None = None,
+    on_bad_frame: BadFramePolicy = "error",
+) -> VideoReader:
+    """Open a video file, or a folder of numbered pictures, for reading chosen frames.
+
+    Opening reads the container's table of frames and decodes one frame, never all.
+
+    Args:
+        path: the file or folder.
+        reader: "decord" and "pyav" give the same frames; "auto" takes decord where it is
+            installed and can be trusted with this file, else PyAV, and says which and why in
+            `info.reader` and `notes`; "frames" is for folders.
+        folder_fps: the frame rate of a folder of pictures, which cannot say it itself.
+        on_bad_frame: "error" raises at the first frame that cannot be decoded, and on opening
+            a file that is cut short; "report" leaves such frames out, lists them in
+            `bad_frames`, and reads what there is of a cut file.
+
+    Raises:
+        VideoError: the file is missing, unreadable, damaged, or holds no video.
+        UsageError: the options do not fit the path.
+        MissingExtraError: `reader` is "decord" and decord is not installed.
+    """
+    _check_options(reader, on_bad_frame)
+    path = Path(path)
+    if path.is_dir():
+        return _open_folder(path, reader, folder_fps, on_bad_frame)
+    check_file(path)
+    if reader == "frames":
+        raise UsageError(f"reader='frames' is for a folder of pictures, and {path} is a file.")
+    if folder_fps is not None:
+        raise UsageError(f"folder_fps is for a folder of pictures, and {path} is a file.")
+    site = decord_site()
+    if reader == "decord" and site is None:
+        raise MissingExtraError(
+            "reader='decord' needs the package 'decord', which is not installed.",
+            hint="Install it with: pip install decord (Linux x86_64 and Windows), "
+            "or use reader='pyav'.",
+        )
+    index = read_index(path)
+    notes = _whole(index, on_bad_frame)
+    return _choose(index, reader, site, on_bad_frame, notes)
+
+
+def _choose(
+    index: ContainerIndex,
+    reader: ReaderName,
+    site: str | None,
+    on_bad_frame: BadFramePolicy,
+    notes: list[str],
+) -> VideoReader:
+    why = doubts(index) or ("the file is cut short" if notes else "")
+    opened: VideoReader | None = None
+    if reader != "pyav" and site is not None and not why:
+        try:
+            opened = DecordReader(
+                index,
+                describe(index, "decord"),
+                site=site,
+                strict=reader == "decord",
+                on_bad_frame=on_bad_frame,
+            )
+        except DecordTroubleError as trouble:
+            why = str(trouble)
+    if opened is None and reader == "decord":
+        raise VideoError(
+            f"decord cannot be trusted with {index.path}: {why}.",
+            hint="Use reader='pyav', or reader='auto', which chooses PyAV for such a file.",
+        )
+    if opened is None:
+        opened = PyAVReader(index, describe(index, "pyav"), on_bad_frame=on_bad_frame)
+        if reader == "auto":
+            notes = [*notes, f"PyAV was chosen: {why or 'decord is not installed'}."]
+    opened.notes.extend(notes)
+    return opened
+
+
+def describe(index: ContainerIndex, reader: str) -> VideoInfo:
+    """What there is to know of a video before any of its frames is decoded."""
+    width, height = index.orientation.size(index.width, index.height)
+    gaps = np.diff(index.times)
+    uneven = np.abs(gaps - np.median(gaps)) if len(gaps) else np.zeros(1)
+    tolerance = 0.1 * float(np.median(gaps)) + 1.5 * index.tick if len(gaps) else 0.0
+    count = len(index.pts)
+    return VideoInfo(
+        path=str(index.path),
+        width=width,
+        height=height,
+        frame_count=count,
+        fps=count / index.end if index.end > 0 else 0.0,
+        duration=index.end,
+        rotation=index.orientation.rotation,
+        variable_rate=bool(uneven.max() > tolerance),
+        codec=index.codec,
+        reader=reader,
+    )
+
+
+def _open_folder(
+    path: Path, reader: ReaderName, folder_fps: float | None, on_bad_frame: BadFramePolicy
+) -> VideoReader:
+    if reader not in ("auto", "frames"):
+        raise UsageError(
+            f"{path} is a folder, which reader='{reader}' cannot read.",
+            hint="Leave the reader at 'auto', and state folder_fps.",
+        )
+    if folder_fps is None:
+        raise UsageError(
+            f"{path} is a folder of pictures, which do not say how fast they are shown.",
+            hint="State it: folder_fps=2.0 where two pictures were taken each second.",
+        )
+    return FolderReader(path, folder_fps, on_bad_frame=on_bad_frame)
+
+
+def _whole(index: ContainerIndex, on_bad_frame: BadFramePolicy) -> list[str]:
+    """Refuse a file that is cut short, or, where bad frames are reported, note it."""
+    if not index.missing and not index.trouble:
+        return []
+    count = len(index.pts)
+    promised = f" of {index.promised}" if index.promised > count else ""
+    seconds = f" of {index.promised_seconds:.2f} s" if index.promised_seconds > index.end else ""
+    lost = f"{index.missing} bytes are missing at its end" if index.missing else index.trouble
+    message = (
+        f"{index.path} is cut short ({lost}): frames 0-{count - 1}{promised} "
+        f"({index.end:.2f} s{seconds}) could be read"
+    )
+    if on_bad_frame == "error":
+        raise VideoError(
+            f"{message}.",
+            hint="Fetch the file again, or read what there is with on_bad_frame='report'.",
+        )
+    return [f"{message}."]
+
+
+def _check_options(reader: str, on_bad_frame: str) -> None:
+    if reader not in get_args(ReaderName):
+        raise unknown_name("reader", reader, get_args(ReaderName))
+    if on_bad_frame not in get_args(BadFramePolicy):
+        raise unknown_name("on_bad_frame", on_bad_frame, get_args(BadFramePolicy))
