@@ -51,6 +51,9 @@ class ArenaLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             raise RuntimeError("positions must be announced by expect() before update()")
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        if key_states.shape[0] != self.keys.shape[0]:
+            # Beams and several sequences arrive as a larger batch that shares one past.
+            self.batch_repeat_interleave(key_states.shape[0] // self.keys.shape[0])
         end = self.length + key_states.shape[2]
         self._make_room(end)
         self.keys[:, :, self.length : end] = key_states
