@@ -128,7 +128,8 @@ def make_clip(
 
 def encode(pictures: Iterator[Frame], path: Path, *, fps: float, size: int, crf: int) -> None:
     """Streams square RGB frames into an H.264 mp4 file."""
-    options = {"crf": str(crf), "preset": "veryfast"}
+    # x264's macroblock tree rounds differently from run to run; without it bytes repeat.
+    options = {"crf": str(crf), "preset": "veryfast", "x264-params": "mbtree=0"}
     with av.open(str(path), "w", format="mp4") as container:
         rate = Fraction(fps).limit_denominator(1001)
         video = container.add_stream("libx264", rate=rate, options=options)

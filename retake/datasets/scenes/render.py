@@ -131,7 +131,7 @@ class SceneView:
         self.scene, self.size = scene, size
         self.canvas = _canvas(int(size * PAN), rng)
         self.rgb = _colour(scene.colour, rng) * np.float32(0.92)
-        self.radius = rng.uniform(0.17, 0.3)
+        self.radius = rng.uniform(0.22, 0.32)
         self.speeds = rng.uniform(0.02, 0.12, 4)  # radians a second
         self.phases = rng.uniform(0, math.tau, 4)
         self.tilt = rng.uniform(-0.15, 0.15)
@@ -167,7 +167,7 @@ class CardView:
 
     def __init__(self, needle: Needle, size: int) -> None:
         rng = np.random.default_rng(needle.seed)
-        width = rng.uniform(0.62, 0.98)
+        width = rng.uniform(0.72, 0.98)
         self.shape = needle.shape
         self.rgb = _colour(needle.colour, rng)
         self.paper = np.float32(rng.uniform(222, 250)) + rng.normal(0, 2, 3).astype(np.float32)
@@ -175,7 +175,7 @@ class CardView:
         self.side = round(width * size)
         self.left, self.top = (int(p) for p in rng.uniform(0, 1, 2) * (size - self.side))
         self.pose = Pose(
-            *(0.5 + rng.uniform(-0.06, 0.06, 2)), rng.uniform(0.3, 0.4), rng.uniform(-0.15, 0.15)
+            *(0.5 + rng.uniform(-0.06, 0.06, 2)), rng.uniform(0.34, 0.42), rng.uniform(-0.15, 0.15)
         )
 
     def draw(self, image: Array) -> None:

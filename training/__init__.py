@@ -1,0 +1,1 @@
+"""How the models that ship with retake are made and measured; not part of the package."""

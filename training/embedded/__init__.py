@@ -1,0 +1,1 @@
+"""Trains the embedded model from scratch: `python -m training.embedded`."""

@@ -1,0 +1,214 @@
+"""Phase two's lessons: videos with several questions each, as tokens and targets.
+
+The idea: questions are assembled from cached word ids, so that it is known where the
+question ends and where each option stands; training (and only training) puts extra
+losses there. Wordings around the question vary from batch to batch.
+"""
+
+from functools import cache
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from retake.datasets.scenes.questions import KINDS, LETTERS, Question, ask
+from retake.datasets.scenes.world import COLOURS, SHAPES, Script, write_script
+from training.embedded.footage import Footage, play
+
+PREFIX = (
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|vision_start|>"
+)
+SUFFIX = "<|im_end|>\n<|im_start|>assistant\n"
+BEFORE = (
+    "",
+    "",
+    "",
+    "Question:",
+    "Answer the question about the video.",
+    "Select the best answer to the following multiple-choice question based on the video. "
+    "Respond with only the letter (A, B, C, or D) of the correct option.",
+    "Watch the video and answer the question.",
+)
+AFTER_CHOICE = (
+    "",
+    "",
+    "",
+    "Answer with the option's letter from the given choices directly.",
+    "Answer with the letter only.",
+    "The best answer is:",
+    "Answer:",
+)
+AFTER_OPEN = ("", "", "", "Answer with a single word.", "Answer the question using one word.")
+OPTION_FORMS = (("(", ")"), ("(", ")"), ("", "."), ("", ")"), ("", ":"))
+WORDINGS = " ".join([*BEFORE, *AFTER_CHOICE, *AFTER_OPEN, "Options:", "Which option matches?"])
+
+
+@attrs.frozen
+class Lesson:
+    """What one batch is made of.
+
+    Attributes:
+        steps: temporal steps of every video.
+        videos, questions: how many, and how many asked of each.
+        open_share, copy_share: of the questions, those answered by a word; those that
+            need no video ("Which option matches red?").
+    """
+
+    steps: int
+    videos: int = 16
+    questions: int = 8
+    open_share: float = 0.25
+    copy_share: float = 0.0
+
+
+@attrs.frozen
+class Wording:
+    """How the questions of one batch are framed."""
+
+    before: str
+    after_choice: str
+    after_open: str
+    form: tuple[str, str]
+    options_word: bool
+    unknown: float
+
+
+@attrs.define
+class Line:
+    """One question as ids, and where things are in it."""
+
+    ids: list[int]
+    ask_at: int
+    options: list[tuple[int, int, int]]  # place, letter, whether it is the right one
+    answer: int
+    direct: int
+
+
+@attrs.frozen
+class Batch:
+    """Frames [B, 2T, 56, 56, 3] and, per question, ids [B, Q, M] with places and targets [B, Q].
+
+    `options` is [N, 4]: row of the flattened questions, place, letter, right or not.
+    """
+
+    frames: Tensor
+    ids: Tensor
+    answer_at: Tensor
+    answers: Tensor
+    ask_at: Tensor
+    direct: Tensor
+    options: Tensor
+    kinds: list[list[str]]
+
+
+class Writer:
+    """Turns questions into lines of ids."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        self.unknown = tokenizer.unk_token_id
+        self.pad = tokenizer.pad_token_id
+
+        @cache
+        def encode(text: str) -> tuple[int, ...]:
+            return tuple(tokenizer(text, add_special_tokens=False).input_ids)
+
+        self.encode = encode
+
+    def line(
+        self, question: Question, wording: Wording, is_open: bool, rng: np.random.Generator
+    ) -> Line:
+        """One question in the wording given, up to and including its answer and the end."""
+        before = self._blurred(wording.before, wording.unknown, rng)
+        text = [*self.encode("<|vision_end|>"), *before, *self.encode(question.text)]
+        line = Line(text, len(text) - 1, [], 0, self.encode(question.answer)[0])
+        if not is_open:
+            if wording.options_word:
+                line.ids += self.encode("Options:")
+            self._add_options(line, question, wording.form)
+        after = wording.after_open if is_open else wording.after_choice
+        line.ids += self._blurred(after, wording.unknown, rng)
+        line.ids += self.encode(SUFFIX)
+        line.answer = line.direct if is_open else self.encode(question.letter)[0]
+        line.ids += [line.answer, self.end]
+        return line
+
+    def _add_options(self, line: Line, question: Question, form: tuple[str, str]) -> None:
+        left, right = form
+        for index, option in enumerate(question.options):
+            line.ids += self.encode(f"{left}{LETTERS[index]}{right} {option}")
+            line.options.append((len(line.ids) - 1, index, int(option == question.answer)))
+
+    def _blurred(self, text: str, share: float, rng: np.random.Generator) -> list[int]:
+        """The text's ids with some words unknown, as in wordings never met."""
+        return [self.unknown if share and rng.random() < share else x for x in self.encode(text)]
+
+
+def draw_batch(lesson: Lesson, footage: Footage, writer: Writer, rng: np.random.Generator) -> Batch:
+    """A fresh batch: new scripts, new footage, new questions."""
+    wording = _wording(rng)
+    frames, lines, kinds = [], [], []
+    for _ in range(lesson.videos):
+        script = write_script(lesson.steps, int(rng.integers(2**31)), split="train")
+        frames.append(play(script, footage, rng)[0])
+        questions = _questions(script, lesson, rng)
+        kinds.append([question.kind for question in questions])
+        for question in questions:
+            is_open = bool(rng.random() < lesson.open_share)
+            lines.append(writer.line(question, wording, is_open, rng))
+    return _collate(lesson, np.stack(frames), lines, kinds, writer.pad)
+
+
+def _wording(rng: np.random.Generator) -> Wording:
+    def one(of: tuple[str, ...]) -> str:
+        return of[int(rng.integers(len(of)))]
+
+    return Wording(
+        before=one(BEFORE),
+        after_choice=one(AFTER_CHOICE),
+        after_open=one(AFTER_OPEN),
+        form=OPTION_FORMS[int(rng.integers(len(OPTION_FORMS)))],
+        options_word=bool(rng.random() < 0.2),
+        unknown=float(rng.uniform(0, 0.6)) if rng.random() < 0.2 else 0.0,
+    )
+
+
+def _questions(script: Script, lesson: Lesson, rng: np.random.Generator) -> list[Question]:
+    made: list[Question] = []
+    while len(made) < lesson.questions:
+        if rng.random() < lesson.copy_share:
+            made.append(_copying(rng))
+        else:
+            made += ask(script, rng, kinds=[str(rng.choice(KINDS))])
+    return made
+
+
+def _copying(rng: np.random.Generator) -> Question:
+    """A question that the options answer, to learn what letters are for."""
+    names = COLOURS if rng.random() < 0.5 else SHAPES
+    options = tuple(str(name) for name in rng.choice(names, 4, replace=False))
+    answer = options[int(rng.integers(4))]
+    return Question("copy", f"Which option matches {answer}?", options, answer)
+
+
+def _collate(
+    lesson: Lesson, frames: np.ndarray, lines: list[Line], kinds: list[list[str]], pad: int
+) -> Batch:
+    longest = max(len(line.ids) for line in lines)
+    shape = (lesson.videos, lesson.questions)
+    ids = torch.tensor([line.ids + [pad] * (longest - len(line.ids)) for line in lines])
+    return Batch(
+        frames=torch.from_numpy(frames),
+        ids=ids.view(*shape, longest),
+        answer_at=torch.tensor([len(line.ids) - 3 for line in lines]).view(shape),
+        answers=torch.tensor([line.answer for line in lines]).view(shape),
+        ask_at=torch.tensor([line.ask_at for line in lines]).view(shape),
+        direct=torch.tensor([line.direct for line in lines]).view(shape),
+        options=torch.tensor(
+            [(row, *option) for row, line in enumerate(lines) for option in line.options]
+            or [(0, 0, 0, 0)]
+        ),
+        kinds=kinds,
+    )

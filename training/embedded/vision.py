@@ -1,0 +1,110 @@
+"""Phase one: the vision tower learns to name what a temporal step shows.
+
+The idea: with four small heads per visual token (object and colour of the scene, object
+and colour of the card or none), the tower learns in minutes what the language model's
+loss would teach it in hours. Then the heads go, the tower's outputs are scaled to zero
+mean and unit variance, and it is frozen.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import Qwen2VLForConditionalGeneration
+
+from retake.datasets.scenes.world import COLOURS, SHAPES, Script, write_script
+from training.embedded.footage import Footage, play
+from training.embedded.forward import encode_steps
+from training.embedded.pixels import patchify
+from training.embedded.report import Progress
+
+NONE = 8  # the class of "no card here"
+VIDEOS = 5
+
+
+def train_vision(
+    model: Qwen2VLForConditionalGeneration,
+    footage: Footage,
+    rng: np.random.Generator,
+    *,
+    steps: int,
+    progress: Progress,
+) -> None:
+    """Trains the vision tower in place and freezes it."""
+    tower = model.model.visual
+    heads = nn.ModuleList([nn.Linear(128, classes) for classes in (8, 8, 9, 9)])
+    weights = [*tower.parameters(), *heads.parameters()]
+    optimizer = torch.optim.AdamW(weights, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=2e-3, total_steps=steps + 1, pct_start=0.1
+    )
+    for step in range(steps):
+        patches, targets, shares = _lesson(footage, rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            tokens = encode_steps(model, patches).float()
+            loss, right = _loss(heads, tokens, targets, shares)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        schedule.step()
+        progress.log("vision", step, steps, loss.item(), right)
+    _standardise(model, footage, rng)
+    tower.requires_grad_(False)
+
+
+def _lesson(footage: Footage, rng: np.random.Generator) -> tuple[Tensor, list[Tensor], Tensor]:
+    """Patches of a few crowded videos, four class targets [S, classes], and scene weights [S]."""
+    pictures, labels = [], []
+    for _ in range(VIDEOS):
+        script = write_script(64, int(rng.integers(2**31)), needles=8, split="train")
+        frames, times = play(script, footage, rng)
+        pictures.append(_shaken(frames, rng))
+        labels.append(np.stack([_label(script, time) for time in times]))
+    label = torch.from_numpy(np.concatenate(labels)).view(-1, 2, 4)
+    card = label[:, :, 2] != NONE
+    scene_weight = (~card).float() / (~card).sum(1, keepdim=True).clamp(min=1)
+    first = torch.where(card[:, :1], label[:, 0], label[:, 1])  # the frame with a card, if any
+    targets = [(F.one_hot(label[..., head], 8) * scene_weight[..., None]).sum(1) for head in (0, 1)]
+    targets += [F.one_hot(first[:, head], 9).float() for head in (2, 3)]
+    patches = patchify(torch.from_numpy(np.concatenate(pictures)))
+    return patches, targets, (~card).any(1).float()
+
+
+def _label(script: Script, time: float) -> list[int]:
+    scene, needle = script.scene_at(time), script.needle_at(time)
+    card = [SHAPES.index(needle.shape), COLOURS.index(needle.colour)] if needle else [NONE, NONE]
+    return [SHAPES.index(scene.shape), COLOURS.index(scene.colour), *card]
+
+
+def _shaken(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A video with another exposure: brightness and contrast a little off."""
+    gain, lift = rng.uniform(0.9, 1.08), rng.uniform(-8, 8)
+    return np.clip(frames * np.float32(gain) + np.float32(lift), 0, 255).astype(np.uint8)
+
+
+def _loss(
+    heads: nn.ModuleList, tokens: Tensor, targets: list[Tensor], scene_weight: Tensor
+) -> tuple[Tensor, float]:
+    total, right = tokens.new_zeros(()), []
+    for index, (head, target) in enumerate(zip(heads, targets, strict=True)):
+        weight = scene_weight if index < 2 else torch.ones_like(scene_weight)
+        logits = head(tokens).float()  # [S, N, classes]
+        wanted = target[:, None].expand_as(logits)
+        each = -(wanted * logits.log_softmax(-1)).sum(-1).mean(1)
+        total = total + (each * weight).sum() / weight.sum().clamp(min=1)
+        hit = (logits.mean(1).argmax(-1) == target.argmax(-1)).float() * weight
+        right.append(hit.sum() / weight.sum().clamp(min=1))
+    return total, float(torch.stack(right).mean())
+
+
+@torch.no_grad()
+def _standardise(
+    model: Qwen2VLForConditionalGeneration, footage: Footage, rng: np.random.Generator
+) -> None:
+    """Bakes zero mean and unit variance into the merger's last matrix."""
+    tokens = encode_steps(model, _lesson(footage, rng)[0]).flatten(0, 1)
+    mean, std = tokens.mean(0), tokens.std(0).clamp(min=1e-3)
+    last = model.model.visual.merger.mlp[-1]
+    last.weight.div_(std[:, None])
+    last.bias.sub_(mean).div_(std)
