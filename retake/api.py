@@ -104,6 +104,20 @@ def from_config(
     return VideoModel(adapter, device, selecting[0], compressing[0], config)
 
 
+def resolve(config: RunConfig) -> RunConfig:
+    """The configuration with its parts' options and the budget filled in; loads no model.
+
+    What is "auto" is decided when the model is loaded.
+    """
+    compressing = loading.make_compressor(config.compressor)
+    return attrs.evolve(
+        config,
+        selector=loading.make_selector(config.selector)[1],
+        compressor=compressing[1],
+        prefill=_resolve_budget(config.prefill, compressing[0]),
+    )
+
+
 def attach(
     model: Any,
     tokenizer: Any,
