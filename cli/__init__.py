@@ -1,0 +1,1 @@
+"""The command line: parses, calls `retake`, and shows. Nothing is decided here."""

@@ -1,0 +1,6 @@
+"""`python -m retake_cli` is `retake`."""
+
+from .main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,46 @@
+"""Where output goes: results to stdout, progress and notes to stderr, each as it can show."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+#: Called with a stage's name, how much of it is done, and how much there is.
+Told = Callable[[str, int, int], None]
+
+
+def stdout() -> Console:
+    """The console of results; colour only on a terminal, and never where NO_COLOR is set."""
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+
+
+def stderr() -> Console:
+    """The console of progress, notes and errors."""
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+@contextmanager
+def progress(enabled: bool = True) -> Iterator[Told]:
+    """Show on stderr how far each stage is; nothing where stderr is no terminal."""
+    console = stderr()
+    if not enabled or not console.is_terminal:
+        yield lambda stage, done, total: None
+        return
+    tasks: dict[str, TaskID] = {}
+    columns = (
+        TextColumn("{task.description:<8}", style="dim"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[count]:>13}", style="dim"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+
+        def told(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total or None, count="")
+            count = f"{done:,} / {total:,}" if total else ""
+            bars.update(tasks[stage], completed=done, total=total or None, count=count)
+
+        yield told

@@ -1,0 +1,143 @@
+"""The `retake` command: its subcommands, and how failures are shown.
+
+Commands are imported when they run, and import torch only then, so that help is quick.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+
+_COMMANDS = {
+    "run": ("retake_cli.run", "Ask questions about a video."),
+}
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], _COMMANDS, n=1, cutoff=0.5)
+            guess = f" Did you mean '{close[0]}'?" if close else ""
+            raise click.UsageError(
+                f"There is no command '{args[0]}'.{guess} Commands: {', '.join(_COMMANDS)}.", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+
+def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        try:
+            click.echo(f"retake {version('retake')}")
+        except PackageNotFoundError:
+            click.echo("retake (not installed)")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings=_CONTEXT, invoke_without_command=True)
+@click.option("--debug", is_flag=True, help="Show tracebacks and what libraries log.")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Version."
+)
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Ask language models about long videos.
+
+    \b
+      retake run clip:NAME                     a bundled clip with its bundled questions
+      retake run video.mp4 "What happens?"     your own
+      retake COMMAND -h                        every option of a command
+    """
+    ctx.obj = {"debug": debug}
+    if not debug:
+        quiet_libraries()
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def quiet_libraries() -> None:
+    """Keep other libraries' logging, warnings and progress bars off the terminal.
+
+    Through the environment where they read it, so that nothing is imported for it. Done by
+    this process only; `retake` as a library touches nobody's logging.
+    """
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is returned, and nothing is raised."""
+    words = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in words
+    # Wherever it stands on the line, "--debug" belongs to the group.
+    words = (["--debug"] if debug else []) + [word for word in words if word != "--debug"]
+    try:
+        with cli.make_context("retake", words) as ctx:
+            cli.invoke(ctx)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last resort, which says how to learn more
+        return _failed(error, debug)
+    return 0
+
+
+def _failed(error: Exception, debug: bool) -> int:
+    """Show a failure: its message where it was written for people, else how to learn more."""
+    from retake.core.errors import RetakeError
+
+    if debug:
+        traceback.print_exc()
+    if isinstance(error, RetakeError):
+        click.echo(f"Error: {error.message}", err=True)
+        if error.hint:
+            click.echo(error.hint, err=True)
+        return error.exit_code
+    first: Any = (str(error).strip().splitlines() or [""])[0]
+    click.echo(f"Internal error: {type(error).__name__}: {first}", err=True)
+    if not debug:
+        click.echo(
+            "This is a defect of retake. `retake --debug ...` shows the traceback.", err=True
+        )
+    return 1
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())
