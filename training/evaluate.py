@@ -82,16 +82,23 @@ def load(folder: Path, yarn: bool) -> Qwen2VLForConditionalGeneration:
     return model.eval()
 
 
+@torch.no_grad()
+def watched(model: Qwen2VLForConditionalGeneration, path: Path, every: int = 2) -> Tensor:
+    """The visual tokens [T, 4, C] of an mp4 file, of which every n-th frame is sampled."""
+    sampled = [frame for index, frame in enumerate(decode(path)) if index % every == 0]
+    frames = torch.cat([resize(torch.from_numpy(frame)[None]) for frame in sampled])
+    return encode_steps(model, patchify(frames))
+
+
 def filmed(
     seconds: int, seed: int, model: Qwen2VLForConditionalGeneration
 ) -> tuple[Tensor, list[Question]]:
-    """A fresh clip's visual tokens [T, 4, C] from its mp4 file, and two questions of each kind."""
+    """A fresh clip's visual tokens from its mp4 file, and two questions of each kind."""
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(Path(folder) / "clip.mp4", seconds=seconds, seed=seed)
-        sampled = [frame for index, frame in enumerate(decode(clip.path)) if index % 2 == 0]
-    frames = torch.cat([resize(torch.from_numpy(frame)[None]) for frame in sampled])
+        tokens = watched(model, clip.path)
     questions = ask(clip.script, stream("test", seed, 1), kinds=KINDS * 2)
-    return encode_steps(model, patchify(frames)), list(dict.fromkeys(questions))
+    return tokens, list(dict.fromkeys(questions))
 
 
 @torch.no_grad()
@@ -128,10 +135,9 @@ def measure(
     counts: dict[Setting, Counts] = {s: defaultdict(lambda: [0, 0]) for s in settings}
     for times in sorted({setting.times for setting in settings}):
         for index in range(videos):
-            with torch.no_grad():
-                tokens, questions = filmed(
-                    TRAINED_STEPS * times, seed + 1000 * times + index, models[False]
-                )
+            tokens, questions = filmed(
+                TRAINED_STEPS * times, seed + 1000 * times + index, models[False]
+            )
             for setting in (s for s in settings if s.times == times):
                 right = replies(models[setting.yarn], writer, tokens, questions, setting)
                 for question, hit in zip(questions, right, strict=True):

@@ -15,6 +15,7 @@ from training.embedded.tokens import build_tokenizer
 from training.embedded.vision import train_vision
 
 CHECKPOINT = Path(__file__).parents[2] / "retake/models/embedded/checkpoint"
+VISION_STEPS = 800
 QUICK = Course(steps=4, videos=2, questions=2, longest=8)
 
 
@@ -27,7 +28,7 @@ def train(output: Path, *, seed: int = 0, quick: bool = False, quiet: bool = Fal
     model = build_model(tokenizer)
     footage = film(takes=1 if quick else 4, length=2 if quick else 32, rng=rng)
     progress.say("filmed the scenes")
-    train_vision(model, footage, rng, steps=2 if quick else 1000, progress=progress)
+    train_vision(model, footage, rng, steps=2 if quick else VISION_STEPS, progress=progress)
     course = QUICK if quick else Course()
     train_language(model, footage, Writer(tokenizer), rng, course, progress)
     save(model, tokenizer, output)

@@ -8,6 +8,7 @@ frames of a temporal step, and no two videos are alike.
 
 import itertools
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
@@ -69,11 +70,13 @@ def play(
         frames[inside] = strip[np.where(place < len(strip), place, 2 * len(strip) - 1 - place)]
     for needle in script.needles:
         shown = (times >= needle.start) & (times < needle.end)
-        _hold(CardView(needle, SIDE), frames, np.flatnonzero(shown), rng)
+        hold(CardView(needle, SIDE), frames, np.flatnonzero(shown), rng)
     return frames, times
 
 
-def _hold(card: CardView, frames: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> None:
+def hold(
+    card: CardView, frames: np.ndarray, where: Iterable[int], rng: np.random.Generator
+) -> None:
     """Draws one card into the frames named, with the noise that survives resizing."""
     picture = np.zeros((SIDE, SIDE, 3), dtype=np.float32)
     card.draw(picture)

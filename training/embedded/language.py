@@ -26,7 +26,7 @@ from training.embedded.report import Progress
 class Course:
     """How long phase two is and how much is asked at once."""
 
-    steps: int = 2400
+    steps: int = 1000
     videos: int = 16
     questions: int = 8
     longest: int = TRAINED_STEPS

@@ -16,8 +16,9 @@ def resize(frames: torch.Tensor, side: int = SIDE) -> torch.Tensor:
 def patchify(frames: torch.Tensor) -> torch.Tensor:
     """Frames uint8 [2T, S, S, 3] as patches, float [T, (S/14)², 1176], in merge order."""
     steps, grid = frames.shape[0] // 2, frames.shape[1] // 28
-    # t, temporal, h/merge, merge, patch, w/merge, merge, patch, channel
-    blocks = frames.view(steps, 2, grid, 2, 14, grid, 2, 14, 3)
-    ordered = blocks.permute(0, 2, 5, 3, 6, 8, 1, 4, 7).contiguous()
+    planes = frames.permute(0, 3, 1, 2).contiguous()
+    # t, temporal, channel, h/merge, merge, patch, w/merge, merge, patch
+    blocks = planes.view(steps, 2, 3, grid, 2, 14, grid, 2, 14)
+    ordered = blocks.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).contiguous().float()
     mean, std = (255 * torch.tensor(x).view(3, 1, 1, 1) for x in (MEAN, STD))
-    return ((ordered.float() - mean) / std).view(steps, grid * grid * 4, 3 * 2 * 14 * 14)
+    return ordered.sub_(mean).div_(std).view(steps, grid * grid * 4, 3 * 2 * 14 * 14)

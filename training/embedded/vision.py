@@ -12,14 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Qwen2VLForConditionalGeneration
 
-from retake.datasets.scenes.world import COLOURS, SHAPES, Script, write_script
-from training.embedded.footage import Footage, play
+from retake.datasets.scenes.render import CardView
+from retake.datasets.scenes.world import COLOURS, SHAPES, Needle
+from training.embedded.architecture import SIDE
+from training.embedded.footage import Footage, hold
 from training.embedded.forward import encode_steps
 from training.embedded.pixels import patchify
 from training.embedded.report import Progress
 
 NONE = 8  # the class of "no card here"
-VIDEOS = 5
+STEPS = 320  # a batch
+CARD_SHARE, CUT_SHARE = 0.55, 0.1
 
 
 def train_vision(
@@ -54,33 +57,41 @@ def train_vision(
 
 
 def _lesson(footage: Footage, rng: np.random.Generator) -> tuple[Tensor, list[Tensor], Tensor]:
-    """Patches of a few crowded videos, four class targets [S, classes], and scene weights [S]."""
-    pictures, labels = [], []
-    for _ in range(VIDEOS):
-        script = write_script(64, int(rng.integers(2**31)), needles=8, split="train")
-        frames, times = play(script, footage, rng)
-        pictures.append(_shaken(frames, rng))
-        labels.append(np.stack([_label(script, time) for time in times]))
-    label = torch.from_numpy(np.concatenate(labels)).view(-1, 2, 4)
+    """Patches of steps that have nothing to do with one another, four class targets
+    [S, classes], and scene weights [S]."""
+    pictures = np.empty((STEPS, 2, SIDE, SIDE, 3), dtype=np.uint8)
+    labels = np.full((STEPS, 2, 4), NONE)
+    for picture, label in zip(pictures, labels, strict=True):
+        _draw_step(picture, label, footage, rng)
+    label = torch.from_numpy(labels)
     card = label[:, :, 2] != NONE
     scene_weight = (~card).float() / (~card).sum(1, keepdim=True).clamp(min=1)
     first = torch.where(card[:, :1], label[:, 0], label[:, 1])  # the frame with a card, if any
     targets = [(F.one_hot(label[..., head], 8) * scene_weight[..., None]).sum(1) for head in (0, 1)]
     targets += [F.one_hot(first[:, head], 9).float() for head in (2, 3)]
-    patches = patchify(torch.from_numpy(np.concatenate(pictures)))
-    return patches, targets, (~card).any(1).float()
+    return patchify(torch.from_numpy(pictures).flatten(0, 1)), targets, (~card).any(1).float()
 
 
-def _label(script: Script, time: float) -> list[int]:
-    scene, needle = script.scene_at(time), script.needle_at(time)
-    card = [SHAPES.index(needle.shape), COLOURS.index(needle.colour)] if needle else [NONE, NONE]
-    return [SHAPES.index(scene.shape), COLOURS.index(scene.colour), *card]
-
-
-def _shaken(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A video with another exposure: brightness and contrast a little off."""
-    gain, lift = rng.uniform(0.9, 1.08), rng.uniform(-8, 8)
-    return np.clip(frames * np.float32(gain) + np.float32(lift), 0, 255).astype(np.uint8)
+def _draw_step(
+    picture: np.ndarray, label: np.ndarray, footage: Footage, rng: np.random.Generator
+) -> None:
+    """Fills one step's two frames [2, 56, 56, 3] and their labels [2, 4], in place."""
+    kinds = rng.integers(8, size=(2, 2))
+    if rng.random() > CUT_SHARE:
+        kinds[1] = kinds[0]
+    strips = [footage.scene(SHAPES[shape], COLOURS[colour], rng) for shape, colour in kinds]
+    at = int(rng.integers(len(strips[0]) - 1))
+    same = (kinds[0] == kinds[1]).all()
+    picture[:] = [strips[0][at], strips[0][at + 1] if same else strips[1][at]]
+    label[:, :2] = kinds
+    if rng.random() < CARD_SHARE:
+        shape, colour = (int(x) for x in rng.integers(8, size=2))
+        needle = Needle(0, 1, SHAPES[shape], COLOURS[colour], int(rng.integers(2**31)))
+        shown = [[0, 1], [0, 1], [0], [1]][int(rng.integers(4))]
+        hold(CardView(needle, SIDE), picture, shown, rng)
+        label[shown, 2:] = shape, colour
+    gain, lift = rng.uniform(0.9, 1.08), rng.uniform(-8, 8)  # another exposure
+    picture[:] = np.clip(picture * np.float32(gain) + np.float32(lift), 0, 255).astype(np.uint8)
 
 
 def _loss(
