@@ -139,6 +139,7 @@ class VideoModel:
             raise UsageError("No video was watched yet.", hint="Call watch(video) first.")
         if not question.strip():
             raise UsageError("The question is empty.")
+        self._check_own(memory)
         rules = self._generate_options(generate_options)
         settings = generation_config(self.adapter, rules)
         suffix = self.adapter.prompt(question).suffix
@@ -146,7 +147,12 @@ class VideoModel:
         prefilled = Prefilled(memory.cache, memory.next_position, memory.kept)
         with (
             clock.stage("answer"),
-            self._engine(memory).asking(prefilled, len(suffix) + rules.max_new_tokens) as cache,
+            self._engine(
+                # As the memory was made, not as this model would make the next one.
+                memory.config["prefill"]["positions"],
+                memory.config["prefill"]["reference"],
+                memory.compression.steps_dropped,
+            ).asking(prefilled, len(suffix) + rules.max_new_tokens) as cache,
         ):
             generated = generate(
                 self.adapter,
@@ -158,6 +164,17 @@ class VideoModel:
                 streamer=streamer,
             )
         return self._answer(question, suffix, generated, memory, rules, clock.costs()[0])
+
+    def _check_own(self, memory: VideoMemory) -> None:
+        """Refuse a memory that another model made: its pairs mean nothing to this one."""
+        theirs = memory.config["model"]
+        mine = options.unstructure(self.config.model)
+        for name in ("path", "adapter", "yarn_factor", "dtype"):
+            if theirs[name] != mine[name]:
+                raise UsageError(
+                    f"This memory was made by another model: its {name} is {theirs[name]!r}, "
+                    f"this one's {mine[name]!r}."
+                )
 
     def _generate_options(self, given: Mapping[str, Any]) -> GenerateOptions:
         if not given:
@@ -209,7 +226,9 @@ class VideoModel:
         total = len(plan.indices)
         features: list[Tensor] = []
         seen: list[tuple[int, float]] = []
-        batches = reader.read(plan.indices.tolist(), batch_size=max(pace, _SLICE_FRAMES // pace * pace))
+        batches = reader.read(
+            plan.indices.tolist(), batch_size=max(pace, _SLICE_FRAMES // pace * pace)
+        )
         for batch in whole_steps(_timed(batches, clock, "decode"), pace):
             with clock.stage("encode"), torch.inference_mode():
                 features.append(self.adapter.encode_frames(batch, size))
@@ -238,7 +257,12 @@ class VideoModel:
         ids = torch.tensor(prefix, dtype=torch.long, device=self.adapter.device)
         own = self.adapter.video_positions(len(prefix), selection, tokens.grid)
         with clock.stage("prefill"):
-            prefilled = self._engine_for(selection).prefill(
+            engine = self._engine(
+                self.config.prefill.positions,
+                self.config.prefill.reference,
+                tokens.steps - selection.row_count,
+            )
+            prefilled = engine.prefill(
                 ids,
                 selection,
                 own,
@@ -297,15 +321,8 @@ class VideoModel:
             return chunks_of_tokens(len(selection), size)
         return chunks_of_rows(selection.rows, max(1, asked // pace))
 
-    def _engine_for(self, selection: Selection) -> Engine:
-        return self._build_engine(selection.source[0] - selection.row_count)
-
-    def _engine(self, memory: VideoMemory) -> Engine:
-        return self._build_engine(memory.compression.steps_dropped)
-
-    def _build_engine(self, dropped: int) -> Engine:
-        rules = self.config.prefill
-        policy = position_policy(rules.positions, published=rules.reference, dropped=dropped)
+    def _engine(self, positions: str, reference: bool, dropped: int) -> Engine:
+        policy = position_policy(positions, published=reference, dropped=dropped)
         return Engine(self.adapter, self.compressor, policy, self.backend)
 
     def _account(

@@ -282,3 +282,28 @@ def test_yarn_reaches_the_attention(load: Any, clip: Path) -> None:
         plain.adapter.rotary(positions)[0], stretched.adapter.rotary(positions)[0]
     )
     assert stretched.watch(clip).config["model"]["yarn_factor"] == 4.0
+
+
+def test_memory_of_another_model_is_refused(load: Any, clip: Path, tmp_path: Path) -> None:
+    """A memory's pairs mean nothing to a model that did not make them."""
+    memory = load(keep_ratio=0.5).watch(clip)
+    with pytest.raises(retake.UsageError, match="made by another model: its dtype"):
+        load(dtype="bfloat16").ask(QUESTIONS[0], memory)
+
+
+def test_memory_is_asked_as_it_was_made(load: Any, clip: Path) -> None:
+    """The positions of a memory are its own, whatever the asking model would use."""
+    reforged = load(keep_ratio=0.25)
+    memory = reforged.watch(clip)
+    expected = reforged.ask(QUESTIONS[0], memory).token_ids
+    other = load(keep_ratio=0.25, prefill={"positions": "original"})
+    assert other.ask(QUESTIONS[0], memory).token_ids == expected
+
+
+def test_attached_model_uses_its_checkpoint_s_frame_sizes(checkpoint: Path, clip: Path) -> None:
+    """Attaching and loading see frames of the same size."""
+    model = Qwen2VLForConditionalGeneration.from_pretrained(checkpoint)
+    attached = retake.attach(model, AutoTokenizer.from_pretrained(checkpoint), keep_ratio=0.5)
+    loaded = retake.load(checkpoint, keep_ratio=0.5)
+    sizes = [made.adapter.frame_size(480, 640, 448) for made in (attached, loaded)]
+    assert sizes[0] == sizes[1]

@@ -61,15 +61,22 @@ def read_config(folder: str) -> dict[str, Any]:
     return dict(config)
 
 
-def read_text(folder: str, name: str) -> str | None:
-    """The text of one of a checkpoint's files, local or from the hub; None where it has none."""
+def read_text(folder: str, name: str, *, local_only: bool = False) -> str | None:
+    """The text of one of a checkpoint's files, or None where it has none.
+
+    Args:
+        folder: a local folder or a hub id.
+        name: the file.
+        local_only: of a hub id, look only at what was downloaded before.
+    """
     path = Path(folder).expanduser()
-    if path.is_dir():
+    if path.is_dir() or looks_local(folder):
         file = path / name
         return file.read_text() if file.is_file() else None
     found = cached_file(
         folder,
         name,
+        local_files_only=local_only,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )

@@ -40,6 +40,11 @@ class Qwen2VL(ModelAdapter):
     def __init__(self, model: Any, tokenizer: Any, folder: str, rules: FrameRules) -> None:
         super().__init__(model, tokenizer, folder)
         self.rules = rules
+        if "sliding_attention" in (getattr(model.config.text_config, "layer_types", None) or ()):
+            raise ModelError(
+                f"'{folder}' uses sliding-window attention, which retake does not support.",
+                hint='Set "use_sliding_window": false in its config.json.',
+            )
         vision = model.config.vision_config
         expected = (vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
         if (rules.patch, rules.merge, rules.temporal) != expected:
@@ -54,35 +59,33 @@ class Qwen2VL(ModelAdapter):
         name = str(folder)
         path = str(Path(name).expanduser()) if checkpoints.looks_local(name) else name
         with checkpoints.checkpoint_errors(name):
-            config = Qwen2VLConfig.from_pretrained(path)
+            config: Any = Qwen2VLConfig.from_pretrained(path)
             if options.yarn_factor is not None:
                 config.text_config.rope_parameters = yarn(config.text_config, options.yarn_factor)
-            model, report = Qwen2VLForConditionalGeneration.from_pretrained(
+            loaded: Any = Qwen2VLForConditionalGeneration.from_pretrained(
                 path,
                 config=config,
                 dtype=options.dtype,
                 attn_implementation=options.kernel,
                 output_loading_info=True,
             )
+        model, report = loaded
         checkpoints.check_weights(name, report)
-        rules = FrameRules()
-        for file in ("video_preprocessor_config.json", "preprocessor_config.json"):
-            if (text := checkpoints.read_text(path, file)) is not None:
-                rules = FrameRules.from_json(text, f"{name}/{file}")
-                break
         tokenizer = checkpoints.load_tokenizer(path)
+        rules = _frame_rules(path) or FrameRules()
         return cls(model.to(options.device).eval(), tokenizer, name, rules)
 
     @classmethod
     def wrap(cls, model: Any, tokenizer: Any) -> "Qwen2VL":
+        name = str(model.config._name_or_path or "")
+        rules = _frame_rules(name, local_only=True) if name else None
         vision = model.config.vision_config
-        rules = FrameRules(
+        built_for = FrameRules(
             patch=vision.patch_size,
             merge=vision.spatial_merge_size,
             temporal=vision.temporal_patch_size,
         )
-        folder = str(model.config._name_or_path or "(a model in memory)")
-        return cls(model, tokenizer, folder, rules)
+        return cls(model, tokenizer, name or "(a model in memory)", rules or built_for)
 
     def frame_size(self, height: int, width: int, long_side: int | None) -> tuple[int, int]:
         return fitted_size(*within_long_side(height, width, long_side), self.rules)
@@ -141,6 +144,15 @@ class Qwen2VL(ModelAdapter):
 
     def restore(self, saved: dict[str, Any]) -> None:
         self.model.model.rope_deltas = saved["rope_deltas"]
+
+
+def _frame_rules(folder: str, *, local_only: bool = False) -> FrameRules | None:
+    """What a checkpoint says of frames, its video configuration before its image one."""
+    for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
+        text = checkpoints.read_text(folder, name, local_only=local_only)
+        if text is not None:
+            return FrameRules.from_json(text, f"{folder}/{name}")
+    return None
 
 
 def yarn(config: Any, factor: float) -> dict[str, Any]:

@@ -7,7 +7,6 @@ on whole numbers, then CLIP's mean and deviation.
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -64,15 +63,6 @@ class FrameRules:
             mean=tuple(given.get("image_mean", default.mean)),
             std=tuple(given.get("image_std", default.std)),
         )
-
-    @classmethod
-    def from_folder(cls, folder: Path) -> "FrameRules":
-        """The rules of a local checkpoint; its video configuration before its image one."""
-        for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
-            path = folder / name
-            if path.is_file():
-                return cls.from_json(path.read_text(), str(path))
-        return cls()
 
 
 def within_long_side(height: int, width: int, long_side: int | None) -> tuple[int, int]:
