@@ -1,6 +1,6 @@
 """PivotKV: evict what the model attended to least, never the pivots."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
@@ -10,7 +10,7 @@ from retake.core.compressor import KVCompressor, best_first
 from retake.core.kv import KVChunk
 
 
-def _first_or_number(_: object, attribute: "attrs.Attribute[float | str]", value: object) -> None:
+def _first_or_number(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     if value != "first" and (isinstance(value, (bool, str)) or not isinstance(value, (int, float))):
         raise ValueError(f"{attribute.name} must be 'first' or a number, got {value!r}")
 
