@@ -1,5 +1,6 @@
 """Where output goes: results to stdout, progress and notes to stderr, each as it can show."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,23 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 Told = Callable[[str, int, int], None]
 
 
-def stdout() -> Console:
-    """The console of results; colour only on a terminal, and never where NO_COLOR is set."""
-    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+_PIPED = 200  # columns of a listing that is piped, so that a line stays a line
+
+
+def stdout(*, wide: bool = False) -> Console:
+    """The console of results; colour only on a terminal, and never where NO_COLOR is set.
+
+    Args:
+        wide: keep lines long where stdout is no terminal and COLUMNS is not set.
+    """
+    piped = wide and not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(
+        file=sys.stdout,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=_PIPED if piped else None,
+    )
 
 
 def stderr() -> Console:

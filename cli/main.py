@@ -17,6 +17,9 @@ import click
 
 _COMMANDS = {
     "run": ("retake_cli.run", "Ask questions about a video."),
+    "list": ("retake_cli.listing", "List selectors, compressors, models and what else there is."),
+    "doctor": ("retake_cli.doctor", "Check what works on this machine."),
+    "data": ("retake_cli.data", "Make and list videos with known answers."),
 }
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
