@@ -40,7 +40,7 @@ class DecordProcess:
         frames: how many frames decord counts.
     """
 
-    def __init__(self, path: Path, site: str, *, open_seconds: float = OPEN_SECONDS) -> None:
+    def __init__(self, path: Path, site: str) -> None:
         threads = str(min(os.cpu_count() or 1, MAX_THREADS))
         handle, said = tempfile.mkstemp(prefix="retake-decord-", suffix=".log")
         self._said = Path(said)
@@ -52,7 +52,7 @@ class DecordProcess:
         )
         os.close(handle)
         try:
-            with self._limit(open_seconds):
+            with self._limit(OPEN_SECONDS):
                 self.frames = int(self._answer()["frames"])
         except BaseException:
             self.close()
@@ -141,5 +141,5 @@ class DecordProcess:
 def _plain(message: str) -> str:
     """An error of decord's without the date and the place in its source code."""
     if "cannot find video stream" in message:
-        return "it has no decoder for this video"
+        return "there is no decoder for this video"
     return re.sub(r"^(\[[\d:]+\]\s+\S+:\d+:\s*)+", "", message.strip()).rstrip(".")

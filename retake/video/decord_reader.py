@@ -27,13 +27,13 @@ def doubts(index: ContainerIndex) -> str:
     on key frames exactly, and if frames are shown in groups as they are stored in groups.
     """
     if not any(name in index.format for name in SEEKABLE):
-        return f"it cannot find frames exactly in this kind of file ({index.format})"
+        return f"decord cannot find frames exactly in this kind of file ({index.format})"
     if index.orientation.mirrored:
-        return "it does not mirror a mirrored video"
+        return "decord does not mirror a mirrored video"
     if len(index.packet_pts) != len(index.pts):
-        return "the file has hidden frames, which it counts"
+        return "the file has hidden frames, which decord counts"
     if not np.array_equal(index.ranks(index.packet_pts[index.keys]), index.keys):
-        return "the file has open groups of pictures, in which it miscounts"
+        return "the file has open groups of pictures, in which decord miscounts"
     return ""
 
 
@@ -65,7 +65,7 @@ class DecordReader(VideoReader):
         if self._process.frames != len(index.pts):
             self._process.close()
             raise DecordTroubleError(
-                f"it counts {self._process.frames} frames where the container has {len(index.pts)}"
+                f"decord counts {self._process.frames} frames, the container {len(index.pts)}"
             )
 
     def close(self) -> None:

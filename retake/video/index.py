@@ -108,13 +108,16 @@ def open_container(path: Path) -> InputContainer:
 
 
 def video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first stream of moving pictures; a cover picture does not count as one."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
+    """The best stream of moving pictures, as FFmpeg chooses; a cover picture is not one."""
+    best = container.streams.best("video")
+    for stream in [best, *container.streams.video]:
+        moving = stream is not None and not stream.disposition & Disposition.attached_pic
+        if isinstance(stream, VideoStream) and moving:
             return _decodable(stream, path)
     cover = " and a cover picture" if container.streams.video else ""
-    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-    raise VideoError(f"{path} has no video in it, only {kinds.replace('video, ', '')}{cover}.")
+    others = sorted({stream.type for stream in container.streams if stream.type != "video"})
+    only = ", ".join(others) or "nothing"
+    raise VideoError(f"{path} has no video in it, only {only}{cover}.")
 
 
 def _decodable(stream: VideoStream, path: Path) -> VideoStream:

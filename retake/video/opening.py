@@ -88,7 +88,7 @@ def _choose(
             why = str(trouble)
     if opened is None and reader == "decord":
         raise VideoError(
-            f"decord cannot be trusted with {index.path}: {why}.",
+            f"reader='decord' cannot read {index.path} rightly: {why}.",
             hint="Use reader='pyav', or reader='auto', which chooses PyAV for such a file.",
         )
     if opened is None:

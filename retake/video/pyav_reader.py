@@ -28,12 +28,9 @@ class PyAVReader(VideoReader):
     ) -> None:
         super().__init__(info, index.times, on_bad_frame=on_bad_frame)
         self._index = index
-        self._container = open_container(index.path)
-        self._stream = video_stream(self._container, index.path)
-        # Frame threads report a patched-up frame as corrupt; slice threads do not.
-        self._stream.thread_type = ThreadType.FRAME
-        self._stream.thread_count = min(os.cpu_count() or 1, MAX_THREADS)
         self._segment: Segment | None = None
+        self._threads = 0
+        self._open(min(os.cpu_count() or 1, MAX_THREADS))
 
     def close(self) -> None:
         """Let go of the file."""
@@ -51,13 +48,29 @@ class PyAVReader(VideoReader):
 
     def _settled(self, index: int) -> tuple[av.VideoFrame | None, str]:
         """The frame, once nothing decoded later can show it to be spoilt; or why there is none."""
-        if self._segment is None or not self._segment.serves(index):
-            self._segment = Segment(self._index, self._container, self._stream, index)
-        frame, reason = self._segment.frame(index)
+        frame, reason = self._try(index)
+        if frame is None and self._threads > 1:
+            # A failure in one thread can take sound frames of the others with it.
+            self._container.close()
+            self._open(1)
+            frame, reason = self._try(index)
         if frame is not None and (frame.width, frame.height) != self._stored_size():
             size = "x".join(map(str, self._stored_size()))
             return None, f"it is {frame.width}x{frame.height} where the video is {size}"
         return frame, reason
+
+    def _try(self, index: int) -> tuple[av.VideoFrame | None, str]:
+        if self._segment is None or not self._segment.serves(index):
+            self._segment = Segment(self._index, self._container, self._stream, index)
+        return self._segment.frame(index)
+
+    def _open(self, threads: int) -> None:
+        self._container = open_container(self._index.path)
+        self._stream = video_stream(self._container, self._index.path)
+        # Frame threads report a patched-up frame as corrupt; slice threads do not.
+        self._stream.thread_type = ThreadType.FRAME
+        self._stream.thread_count = self._threads = threads
+        self._segment = None
 
     def _stored_size(self) -> tuple[int, int]:
         return self._index.width, self._index.height

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from tests.video.make import make_video, picture, write_tone
+from tests.video.make import picture, write_tone
 
 
 def make_empty(path: Path) -> Path:
@@ -81,7 +81,7 @@ def make_zeroed(path: Path, source: Path, packets: Iterable[int]) -> Path:
 def make_audio_only(path: Path, seconds: float = 2.0) -> Path:
     """Sound without pictures (m4a, mp3, or any container of PyAV's)."""
     with av.open(str(path), "w") as out:
-        codec = "mp3" if path.suffix == ".mp3" else "aac"
+        codec = "libmp3lame" if path.suffix == ".mp3" else "aac"
         write_tone(out, out.add_stream(codec, rate=44100, layout="mono"), seconds)
     return path
 
@@ -89,7 +89,8 @@ def make_audio_only(path: Path, seconds: float = 2.0) -> Path:
 def make_audio_with_cover(path: Path, seconds: float = 2.0) -> Path:
     """Sound with a cover picture, which containers call a video stream of one frame."""
     with av.open(str(path), "w") as out:
-        sound = out.add_stream("aac", rate=44100, layout="mono")
+        codec = "libmp3lame" if path.suffix == ".mp3" else "aac"
+        sound = out.add_stream(codec, rate=44100, layout="mono")
         cover = out.add_stream("png", rate=1)
         cover.width, cover.height, cover.pix_fmt = 64, 64, "rgb24"
         cover.disposition = av.stream.Disposition.attached_pic
@@ -135,6 +136,3 @@ def write_image(path: Path, image: np.ndarray) -> Path:
     packets = [*context.encode(frame), *context.encode(None)]
     path.write_bytes(b"".join(bytes(packet) for packet in packets))
     return path
-
-
-__all__ = [name for name in globals() if name.startswith("make_")] + ["make_video"]

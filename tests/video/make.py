@@ -76,7 +76,7 @@ def make_video(
     Args:
         size: width and height of the frames as shown; stored turned where `rotate` says so.
         rotate: degrees clockwise (0, 90, 180, 270) that a player must turn the stored frames.
-        flip: also mirror the stored frames left to right, and say so in the container.
+        flip: a player must mirror the stored frames left to right before it turns them.
         vfr: space the frames unevenly, see `uneven_times`.
         first: presentation time of the first frame in seconds (a start offset).
         options: of the encoder; `container`: of the muxer ({"movflags": "faststart"}).
@@ -87,14 +87,15 @@ def make_video(
     with av.open(str(path), "w", options=container or {}) as out:
         stream = out.add_stream(codec, rate=fps, options=options or _quality(codec))
         stream.width, stream.height, stream.pix_fmt = *stored, pix_fmt
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 12000)
+        clock = fps if path.suffix == ".avi" else 12000  # an avi counts frames, not time
+        stream.time_base = stream.codec_context.time_base = Fraction(1, clock)
         stream.codec_context.gop_size = gop
         if colorspace is not None:
             stream.codec_context.colorspace = colorspace
         if color_range is not None:
             stream.codec_context.color_range = color_range
         if rotate or flip:
-            stream.set_display_rotation(-rotate, hflip=flip)
+            stream.set_display_rotation(rotate if flip else -rotate, hflip=flip)
         sound = out.add_stream("aac", rate=44100, layout="mono") if audio else None
         for index in range(frames):
             upright = picture(numbers[index] if numbers else index, width, height)
@@ -105,8 +106,8 @@ def make_video(
                 frame = frame.reformat(
                     format=pix_fmt, dst_colorspace=colorspace, dst_color_range=color_range
                 )
-            frame.time_base = Fraction(1, 12000)
-            frame.pts = round((times[index] + first) * 12000)
+            frame.time_base = Fraction(1, clock)
+            frame.pts = round((times[index] + first) * clock)
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
         if sound is not None:
@@ -132,3 +133,24 @@ def write_tone(out: av.container.OutputContainer, stream: av.AudioStream, second
         frame.time_base = Fraction(1, 44100)
         out.mux(stream.encode(frame))
     out.mux(stream.encode())
+
+
+def make_long(path: Path, source: Path, repeats: int) -> Path:
+    """A long video in little time: the packets of `source` over and over, none encoded anew."""
+    with av.open(str(source)) as short, av.open(str(path), "w") as out:
+        stream = short.streams.video[0]
+        packets = [
+            (bytes(packet), packet.pts, packet.dts, packet.is_keyframe, packet.duration)
+            for packet in short.demux(stream)
+            if packet.size
+        ]
+        length = stream.duration
+        target = out.add_stream_from_template(stream)
+        for turn in range(repeats):
+            for data, pts, dts, is_keyframe, duration in packets:
+                packet = av.Packet(data)
+                packet.stream, packet.time_base = target, stream.time_base
+                packet.pts, packet.dts = pts + turn * length, dts + turn * length
+                packet.is_keyframe, packet.duration = is_keyframe, duration
+                out.mux(packet)
+    return path
