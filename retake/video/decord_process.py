@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,7 @@ class DecordProcess:
             stderr=handle,
         )
         os.close(handle)
+        self._end = weakref.finalize(self, _end, self._process, self._said)
         try:
             with self._limit(OPEN_SECONDS):
                 self.frames = int(self._answer()["frames"])
@@ -79,10 +81,8 @@ class DecordProcess:
         return ""
 
     def close(self) -> None:
-        """End the process; nothing is left of it."""
-        self._process.kill()
-        self._process.communicate()
-        self._said.unlink(missing_ok=True)
+        """End the process; nothing is left of it. A reader left unclosed does so when it goes."""
+        self._end()
 
     @property
     def _output(self) -> Any:
@@ -109,11 +109,11 @@ class DecordProcess:
     @contextmanager
     def _limit(self, seconds: float) -> Iterator[None]:
         """End the process where an answer takes longer, which wakes whoever waits for it."""
-        late = threading.Event()
+        late, process = threading.Event(), self._process
 
         def give_up() -> None:
             late.set()
-            self._process.kill()
+            process.kill()
 
         timer = threading.Timer(seconds, give_up)
         timer.daemon = True
@@ -136,6 +136,12 @@ class DecordProcess:
     def _heard(self) -> list[str]:
         lines = self._said.read_text(errors="replace").splitlines()
         return [line.strip() for line in lines if line.strip()]
+
+
+def _end(process: "subprocess.Popen[bytes]", said: Path) -> None:
+    process.kill()
+    process.communicate()
+    said.unlink(missing_ok=True)
 
 
 def _plain(message: str) -> str:

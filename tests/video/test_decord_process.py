@@ -1,5 +1,7 @@
 """decord misbehaving, played by small scripts: it may hang, die or lie, and is found out."""
 
+import gc
+
 import pytest
 
 from retake.core.errors import VideoError
@@ -83,10 +85,14 @@ def test_trouble_on_reading(video, numbers, worker, script, why):
         numbers(opened, [5, 30])
 
 
-def test_nothing_is_left_behind(video):
-    """Closing ends the process and removes its log."""
+@pytest.mark.parametrize("forget", [False, True], ids=["closed", "forgotten"])
+def test_nothing_is_left_behind(video, forget):
+    """Closing ends the process and removes its log; so does forgetting to close."""
     opened = open_video(video("plain.mp4"), reader="decord")
-    process = opened._process
-    opened.close()
-    assert process._process.poll() is not None
-    assert not process._said.exists()
+    process, log = opened._process._process, opened._process._said
+    if not forget:
+        opened.close()
+    del opened
+    gc.collect()
+    assert process.poll() is not None
+    assert not log.exists()
