@@ -12,6 +12,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -23,7 +24,7 @@ from retake.datasets.scenes.clip import decode, make_clip
 from retake.datasets.scenes.questions import KINDS, NEEDLE_KINDS, Question, ask
 from retake.datasets.scenes.world import stream
 from training.embedded.__main__ import CHECKPOINT
-from training.embedded.architecture import TRAINED_STEPS
+from training.embedded.architecture import TRAINED_STEPS, Model
 from training.embedded.batches import PREFIX, Wording, Writer
 from training.embedded.forward import Eviction, answer, encode_steps, read_video
 from training.embedded.language import place
@@ -67,32 +68,30 @@ SETTINGS = (
 )
 
 
-def load(folder: Path, yarn: bool) -> Qwen2VLForConditionalGeneration:
+def load(folder: Path, yarn: bool) -> Model:
     """The checkpoint in fp32, with YaRN ×4 if asked for."""
-    config = Qwen2VLConfig.from_pretrained(folder)
+    config: Any = Qwen2VLConfig.from_pretrained(folder)
     if yarn:
         config.text_config.rope_parameters |= {
             "rope_type": "yarn",
             "factor": 4.0,
             "original_max_position_embeddings": TRAINED_STEPS + 64,
         }
-    model = Qwen2VLForConditionalGeneration.from_pretrained(
+    model: Model = Qwen2VLForConditionalGeneration.from_pretrained(
         folder, config=config, dtype=torch.float32
     )
     return model.eval()
 
 
 @torch.no_grad()
-def watched(model: Qwen2VLForConditionalGeneration, path: Path, every: int = 2) -> Tensor:
+def watched(model: Model, path: Path, every: int = 2) -> Tensor:
     """The visual tokens [T, 4, C] of an mp4 file, of which every n-th frame is sampled."""
     sampled = [frame for index, frame in enumerate(decode(path)) if index % every == 0]
     frames = torch.cat([resize(torch.from_numpy(frame)[None]) for frame in sampled])
     return encode_steps(model, patchify(frames))
 
 
-def filmed(
-    seconds: int, seed: int, model: Qwen2VLForConditionalGeneration
-) -> tuple[Tensor, list[Question]]:
+def filmed(seconds: int, seed: int, model: Model) -> tuple[Tensor, list[Question]]:
     """A fresh clip's visual tokens from its mp4 file, and two questions of each kind."""
     with tempfile.TemporaryDirectory() as folder:
         clip = make_clip(Path(folder) / "clip.mp4", seconds=seconds, seed=seed)
@@ -103,7 +102,7 @@ def filmed(
 
 @torch.no_grad()
 def replies(
-    model: Qwen2VLForConditionalGeneration,
+    model: Model,
     writer: Writer,
     tokens: Tensor,
     questions: list[Question],

@@ -7,12 +7,15 @@ loads the 7B model loads this one, with no special path.
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 from transformers import GenerationConfig, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 from transformers import PreTrainedTokenizerFast as Tokenizer
+
+# A Qwen2VLForConditionalGeneration: what its class declares hides its modules from type checkers.
+Model: TypeAlias = Any
 
 SIDE = 56  # pixels of a frame's side: 2 × 2 tokens a temporal step
 PIXELS = SIDE * SIDE
@@ -23,7 +26,9 @@ TRAINED_STEPS = 64
 
 def build_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
     """Qwen2-VL's configuration at about a millionth of its computation."""
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in tokenizer.all_special_tokens}
+    ids: dict[str, Any] = {
+        token: tokenizer.convert_tokens_to_ids(token) for token in tokenizer.all_special_tokens
+    }
     return Qwen2VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -62,7 +67,7 @@ def build_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
     )
 
 
-def build_model(tokenizer: Tokenizer) -> Qwen2VLForConditionalGeneration:
+def build_model(tokenizer: Tokenizer) -> Model:
     """A fresh model: embeddings of unit variance, every other matrix scaled by its fan-in."""
     model = Qwen2VLForConditionalGeneration(build_config(tokenizer))
     for module in model.modules():
@@ -75,17 +80,18 @@ def build_model(tokenizer: Tokenizer) -> Qwen2VLForConditionalGeneration:
     return model
 
 
-def save(model: Qwen2VLForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:
+def save(model: Model, tokenizer: Tokenizer, folder: Path) -> None:
     """Writes the whole checkpoint in fp16: weights, configs, tokenizer, preprocessor."""
     folder.mkdir(parents=True, exist_ok=True)
     eos = tokenizer.convert_tokens_to_ids("<|im_end|>")
-    model.generation_config = GenerationConfig(
+    settings: Any = GenerationConfig
+    model.generation_config = settings(
         bos_token_id=tokenizer.pad_token_id,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=[eos, tokenizer.pad_token_id],
         do_sample=False,
     )
-    halved = Qwen2VLForConditionalGeneration(model.config)
+    halved: Model = Qwen2VLForConditionalGeneration(model.config)
     halved.load_state_dict(model.state_dict())
     halved.generation_config = model.generation_config
     halved.to(torch.float16).save_pretrained(folder)

@@ -6,12 +6,12 @@ losses there. Wordings around the question vary from batch to batch.
 """
 
 from functools import cache
+from typing import Any
 
 import attrs
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
 from retake.datasets.scenes.questions import KINDS, LETTERS, Question, ask
 from retake.datasets.scenes.world import COLOURS, SHAPES, Script, write_script
@@ -106,8 +106,8 @@ class Batch:
 class Writer:
     """Turns questions into lines of ids."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    def __init__(self, tokenizer: Any) -> None:
+        self.end: int = tokenizer.vocab["<|im_end|>"]
         self.unknown = tokenizer.unk_token_id
         self.pad = tokenizer.pad_token_id
 

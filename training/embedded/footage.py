@@ -34,7 +34,8 @@ class Footage:
     def scene(self, shape: str, colour: str, rng: np.random.Generator) -> np.ndarray:
         """One take of a scene, [frames, 56, 56, 3]."""
         kind = SHAPES.index(shape) * len(COLOURS) + COLOURS.index(colour)
-        return self.film[kind * self.takes + int(rng.integers(self.takes))]
+        take: np.ndarray = self.film[kind * self.takes + int(rng.integers(self.takes))]
+        return take
 
 
 def film(takes: int, length: int, rng: np.random.Generator) -> Footage:

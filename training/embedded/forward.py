@@ -9,18 +9,17 @@ pass against the stock model's.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import Qwen2VLForConditionalGeneration
-from transformers.models.qwen2_vl.modeling_qwen2_vl import (
-    apply_rotary_pos_emb_vision,
-    rotate_half,
-)
+from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
 
-from training.embedded.architecture import SIDE
+from training.embedded.architecture import SIDE, Model
+
+Kept = tuple[Tensor, Tensor, Tensor]  # keys, values [B, K, L, D], visibility [B, L]
 
 
 @attrs.frozen
@@ -39,11 +38,11 @@ class Eviction:
 class Reading:
     """What remains of a read video: per layer keys, values [B, K, L, D] and visibility [B, L]."""
 
-    layers: list[tuple[Tensor, Tensor, Tensor]]
+    layers: list[Kept]
     next_position: Tensor  # [B]
 
 
-def encode_steps(model: Qwen2VLForConditionalGeneration, patches: Tensor) -> Tensor:
+def encode_steps(model: Model, patches: Tensor) -> Tensor:
     """Visual tokens [S, N, C] of independent temporal steps, from patches [S, P, 1176]."""
     tower = model.model.visual
     steps, count, _ = patches.shape
@@ -54,10 +53,12 @@ def encode_steps(model: Qwen2VLForConditionalGeneration, patches: Tensor) -> Ten
         mixed = attention.qkv(block.norm1(hidden))
         q, k, v = mixed.view(steps, count, 3, attention.num_heads, -1).unbind(2)
         q, k = apply_rotary_pos_emb_vision(q, k, cos, sin)
-        out = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)))
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        out = F.scaled_dot_product_attention(q, k, v)
         hidden = hidden + attention.proj(out.transpose(1, 2).reshape(steps, count, -1))
         hidden = hidden + block.mlp(block.norm2(hidden))
-    return tower.merger(hidden).view(steps, count // 4, -1)
+    merged: Tensor = tower.merger(hidden)
+    return merged.view(steps, count // 4, -1)
 
 
 def _patch_grid() -> Tensor:
@@ -69,7 +70,7 @@ def _patch_grid() -> Tensor:
 
 
 def read_video(
-    model: Qwen2VLForConditionalGeneration,
+    model: Model,
     embeds: Tensor,
     positions: Tensor,
     prefix: int,
@@ -90,13 +91,13 @@ def read_video(
             layers.append((rk, v, visible))
         else:
             out, kept = plan.attend(q, k, v)
-            layers.append((*kept,))
+            layers.append(kept)
         hidden = _finish(layer, hidden, out)
     after = plan.next_position if plan else positions.amax((0, 2)) + 1
     return Reading(layers, after)
 
 
-def answer(model: Qwen2VLForConditionalGeneration, reading: Reading, questions: Tensor) -> Tensor:
+def answer(model: Model, reading: Reading, questions: Tensor) -> Tensor:
     """Last hidden states [B, Q, M, C] of questions embedded as [B, Q, M, C], after a video."""
     language = model.model.language_model
     batch, count, length, width = questions.shape
@@ -116,14 +117,15 @@ def answer(model: Qwen2VLForConditionalGeneration, reading: Reading, questions: 
         here = (q @ k.mT).masked_fill(causal, float("-inf"))
         scores = torch.cat([past.view(*shape[:-1], -1), here], dim=-1)
         weights = scores.softmax(-1).to(values.dtype)
-        seen, new = weights.split([keys.shape[2], length], dim=-1)
+        seen, new = weights[..., : keys.shape[2]], weights[..., keys.shape[2] :]
         out = (seen.reshape(batch, shape[1], -1, keys.shape[2]) @ values).view(shape)
         out = (out + new @ v).reshape(batch, -1, count * length, shape[-1])
         hidden = _finish(layer, hidden, out)
-    return language.norm(hidden).view(batch, count, length, width)
+    final: Tensor = language.norm(hidden)
+    return final.view(batch, count, length, width)
 
 
-def _project(attention: torch.nn.Module, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _project(attention: Any, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     batch, length, _ = hidden.shape
     made = (proj(hidden) for proj in (attention.q_proj, attention.k_proj, attention.v_proj))
     q, k, v = (x.view(batch, length, -1, attention.head_dim).transpose(1, 2) for x in made)
@@ -131,13 +133,15 @@ def _project(attention: torch.nn.Module, hidden: Tensor) -> tuple[Tensor, Tensor
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    return x * cos.to(x.dtype) + rotate_half(x) * sin.to(x.dtype)
+    first, second = x.chunk(2, dim=-1)
+    return x * cos.to(x.dtype) + torch.cat([-second, first], dim=-1) * sin.to(x.dtype)
 
 
-def _finish(layer: torch.nn.Module, hidden: Tensor, out: Tensor) -> Tensor:
+def _finish(layer: Any, hidden: Tensor, out: Tensor) -> Tensor:
     batch, _, length, _ = out.shape
     hidden = hidden + layer.self_attn.o_proj(out.transpose(1, 2).reshape(batch, length, -1))
-    return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+    widened: Tensor = layer.mlp(layer.post_attention_layernorm(hidden))
+    return hidden + widened
 
 
 class _Plan:
@@ -146,7 +150,7 @@ class _Plan:
 
     def __init__(
         self,
-        language: torch.nn.Module,
+        language: Model,
         embeds: Tensor,
         positions: Tensor,
         prefix: int,
@@ -177,7 +181,7 @@ class _Plan:
             start = start + small[:, -1] + 1
         return fresh, squeezed, torch.maximum(start, positions[1:].amax((0, 2)) + 1)
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Kept]:
         """One layer's attention output and what it leaves behind: keys, values, visibility."""
         kept = self._keep(q, k)
         groups = q.shape[1] // k.shape[1]

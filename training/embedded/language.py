@@ -12,9 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Qwen2VLForConditionalGeneration
 
-from training.embedded.architecture import TRAINED_STEPS
+from training.embedded.architecture import TRAINED_STEPS, Model
 from training.embedded.batches import PREFIX, Batch, Lesson, Writer, draw_batch
 from training.embedded.footage import Footage
 from training.embedded.forward import Eviction, answer, encode_steps, read_video
@@ -44,7 +43,7 @@ class Helpers(nn.Module):
 
 
 def train_language(
-    model: Qwen2VLForConditionalGeneration,
+    model: Model,
     footage: Footage,
     writer: Writer,
     rng: np.random.Generator,
@@ -64,7 +63,7 @@ def train_language(
             hidden = run(model, batch, writer, rng, eviction)
             loss, right = _loss(model, helpers, hidden, batch)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         schedule.step()
@@ -72,7 +71,7 @@ def train_language(
 
 
 def run(
-    model: Qwen2VLForConditionalGeneration,
+    model: Model,
     batch: Batch,
     writer: Writer,
     rng: np.random.Generator,
@@ -135,9 +134,7 @@ def _eviction(done: float, rng: np.random.Generator) -> Eviction | None:
     return Eviction(keep=float(rng.choice([0.25, 0.25, 0.5])), chunk=int(rng.choice([8, 16, 32])))
 
 
-def _loss(
-    model: Qwen2VLForConditionalGeneration, helpers: Helpers, hidden: Tensor, batch: Batch
-) -> tuple[Tensor, float]:
+def _loss(model: Model, helpers: Helpers, hidden: Tensor, batch: Batch) -> tuple[Tensor, float]:
     flat = hidden.flatten(0, 1)  # [B × Q, M, C]
     rows = torch.arange(flat.shape[0])
     at, answers = batch.answer_at.flatten(), batch.answers.flatten()

@@ -7,6 +7,7 @@ The chat template is Qwen2-VL's, reduced to text, images and videos.
 
 import re
 import string
+from collections.abc import Callable
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -82,7 +83,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
             pre_tokenizers.Digits(individual_digits=True),
         ]
     )
-    return PreTrainedTokenizerFast(
+    make: Callable[..., PreTrainedTokenizerFast] = PreTrainedTokenizerFast
+    return make(
         tokenizer_object=inner,
         unk_token="<unk>",
         pad_token="<|endoftext|>",

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Qwen2VLForConditionalGeneration
 
 from retake.datasets.scenes.render import CardView
 from retake.datasets.scenes.world import COLOURS, SHAPES, Needle
-from training.embedded.architecture import SIDE
+from training.embedded.architecture import SIDE, Model
 from training.embedded.footage import Footage, hold
 from training.embedded.forward import encode_steps
 from training.embedded.pixels import patchify
@@ -26,7 +25,7 @@ CARD_SHARE, CUT_SHARE = 0.55, 0.1
 
 
 def train_vision(
-    model: Qwen2VLForConditionalGeneration,
+    model: Model,
     footage: Footage,
     rng: np.random.Generator,
     *,
@@ -47,7 +46,7 @@ def train_vision(
             tokens = encode_steps(model, patches).float()
             loss, right = _loss(heads, tokens, targets, shares)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         schedule.step()
@@ -63,11 +62,11 @@ def _lesson(footage: Footage, rng: np.random.Generator) -> tuple[Tensor, list[Te
     labels = np.full((STEPS, 2, 4), NONE)
     for picture, label in zip(pictures, labels, strict=True):
         _draw_step(picture, label, footage, rng)
-    label = torch.from_numpy(labels)
-    card = label[:, :, 2] != NONE
+    known = torch.from_numpy(labels)
+    card = known[:, :, 2] != NONE
     scene_weight = (~card).float() / (~card).sum(1, keepdim=True).clamp(min=1)
-    first = torch.where(card[:, :1], label[:, 0], label[:, 1])  # the frame with a card, if any
-    targets = [(F.one_hot(label[..., head], 8) * scene_weight[..., None]).sum(1) for head in (0, 1)]
+    first = torch.where(card[:, :1], known[:, 0], known[:, 1])  # the frame with a card, if any
+    targets = [(F.one_hot(known[..., head], 8) * scene_weight[..., None]).sum(1) for head in (0, 1)]
     targets += [F.one_hot(first[:, head], 9).float() for head in (2, 3)]
     return patchify(torch.from_numpy(pictures).flatten(0, 1)), targets, (~card).any(1).float()
 
@@ -110,9 +109,7 @@ def _loss(
 
 
 @torch.no_grad()
-def _standardise(
-    model: Qwen2VLForConditionalGeneration, footage: Footage, rng: np.random.Generator
-) -> None:
+def _standardise(model: Model, footage: Footage, rng: np.random.Generator) -> None:
     """Bakes zero mean and unit variance into the merger's last matrix."""
     tokens = encode_steps(model, _lesson(footage, rng)[0]).flatten(0, 1)
     mean, std = tokens.mean(0), tokens.std(0).clamp(min=1e-3)

@@ -7,6 +7,7 @@ what is kept is the current scene's canvas. This module knows nothing of files.
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import attrs
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from retake.datasets.scenes.world import Needle, Scene, Script
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]  # float32 throughout
 Frame = npt.NDArray[np.uint8]
 
 RGB: dict[str, tuple[int, int, int]] = {
@@ -66,7 +67,9 @@ def _star(x: Array, y: Array) -> Array:
     normal = -1j * edge / abs(edge)
     if normal.real < 0:
         normal = -normal
-    return (radius * np.cos(angle) - 1.0) * normal.real + radius * np.sin(angle) * normal.imag
+    along, across = radius * np.cos(angle) - 1.0, radius * np.sin(angle)
+    distance: Array = along * normal.real + across * normal.imag
+    return distance
 
 
 def _moon(x: Array, y: Array) -> Array:
@@ -120,7 +123,8 @@ def _span(centre: float, reach: float, size: int) -> tuple[int, int]:
 def _colour(name: str, rng: np.random.Generator) -> Array:
     """The named colour, a little lighter or darker each time."""
     rgb = np.array(RGB[name], dtype=np.float32) * np.float32(rng.uniform(0.88, 1.05))
-    return np.clip(rgb + rng.normal(0, 5, 3).astype(np.float32), 0, 255)
+    shifted: Array = np.clip(rgb + rng.normal(0, 5, 3).astype(np.float32), 0, 255)
+    return shifted
 
 
 class SceneView:
@@ -159,7 +163,8 @@ def _canvas(width: int, rng: np.random.Generator) -> Array:
         fx, fy = rng.normal(0, 9, 2)
         wave = np.sin(fx * grid[None] + fy * grid[:, None] + rng.uniform(0, math.tau))
         image += np.float32(rng.uniform(2, 9)) * wave
-    return np.clip(image[..., None] + base.astype(np.float32), 5, 160)
+    canvas: Array = np.clip(image[..., None] + base.astype(np.float32), 5, 160)
+    return canvas
 
 
 class CardView:
@@ -174,9 +179,8 @@ class CardView:
         self.edge = np.float32(rng.uniform(10, 40))
         self.side = round(width * size)
         self.left, self.top = (int(p) for p in rng.uniform(0, 1, 2) * (size - self.side))
-        self.pose = Pose(
-            *(0.5 + rng.uniform(-0.06, 0.06, 2)), rng.uniform(0.34, 0.42), rng.uniform(-0.15, 0.15)
-        )
+        x, y = 0.5 + rng.uniform(-0.06, 0.06, 2)
+        self.pose = Pose(x, y, rng.uniform(0.34, 0.42), rng.uniform(-0.15, 0.15))
 
     def draw(self, image: Array) -> None:
         """Holds the card into an image [S, S, 3], in place."""
@@ -210,7 +214,8 @@ class Renderer:
 def add_noise(image: Array, rng: np.random.Generator) -> Frame:
     """Sensor noise of the same strength everywhere, then whole grey levels."""
     noise = rng.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(NOISE)
-    return np.clip(image + noise[..., None] + 0.5, 0, 255).astype(np.uint8)
+    noisy: Frame = np.clip(image + noise[..., None] + 0.5, 0, 255).astype(np.uint8)
+    return noisy
 
 
 def frame_count(seconds: float, fps: float) -> int:
