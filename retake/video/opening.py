@@ -16,6 +16,10 @@ from retake.video.folder import FolderReader
 from retake.video.index import ContainerIndex, read_index
 from retake.video.pyav_reader import PyAVReader
 
+# A gap of more seconds than this, and of so many times the usual one, is worth a note.
+LONG_GAP = 0.5
+LONG_GAP_RATIO = 8.0
+
 ReaderName = Literal["auto", "decord", "pyav", "frames"]
 
 
@@ -95,7 +99,7 @@ def _choose(
         opened = PyAVReader(index, describe(index, "pyav"), on_bad_frame=on_bad_frame)
         if reader == "auto":
             notes = [*notes, f"PyAV was chosen: {why or 'decord is not installed'}."]
-    opened.notes.extend(notes)
+    opened.notes.extend([*notes, *_gap(index)])
     return opened
 
 
@@ -154,6 +158,18 @@ def _whole(index: ContainerIndex, on_bad_frame: BadFramePolicy) -> list[str]:
             hint="Fetch the file again, or read what there is with on_bad_frame='report'.",
         )
     return [f"{message}."]
+
+
+def _gap(index: ContainerIndex) -> list[str]:
+    """A note on a long gap between frames, which damage to the container can leave too."""
+    gaps = np.diff(index.times)
+    if not len(gaps) or gaps.max() <= max(LONG_GAP, LONG_GAP_RATIO * float(np.median(gaps))):
+        return []
+    after = int(gaps.argmax())
+    return [
+        f"No frame is stored between {index.times[after]:.2f} s and "
+        f"{index.times[after + 1]:.2f} s: the rate varies, or damage took those frames."
+    ]
 
 
 def _check_options(reader: str, on_bad_frame: str) -> None:

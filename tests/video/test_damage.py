@@ -116,3 +116,17 @@ def test_cut_transport_stream(video, numbers, tmp_path):
         got = numbers(opened)
         assert [(index, index) for index, _ in got] == got
         assert len(got) + len(opened.bad_frames) == opened.info.frame_count
+
+
+def test_long_gap_is_noted(video, tmp_path):
+    """Frames that damage to the container took away leave a gap, which is told."""
+    source = video("whole.mkv", frames=120)
+    data = bytearray(source.read_bytes())
+    placed = broken.packets_of(source)
+    begin, end = placed[30][1], placed[60][1]
+    data[begin:end] = bytes(end - begin)
+    path = tmp_path / "gap.mkv"
+    path.write_bytes(data)
+    with open_video(path, on_bad_frame="report") as opened:
+        assert opened.info.frame_count < 120
+        assert "No frame is stored between" in " ".join(opened.notes)
