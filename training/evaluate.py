@@ -25,7 +25,7 @@ from retake.datasets.scenes.questions import KINDS, NEEDLE_KINDS, Question, ask
 from retake.datasets.scenes.world import stream
 from training.embedded.__main__ import CHECKPOINT
 from training.embedded.architecture import TRAINED_STEPS, Model
-from training.embedded.batches import PREFIX, Wording, Writer
+from training.embedded.batches import PLAIN, PREFIX, Writer
 from training.embedded.forward import Eviction, answer, encode_steps, read_video
 from training.embedded.language import place
 from training.embedded.pixels import patchify, resize
@@ -116,10 +116,9 @@ def replies(
     blind = torch.rand_like if setting.by == "chance" else None
     eviction = Eviction(setting.keep, score=blind) if setting.keep < 1 else None
     reading = read_video(model, embeds, positions, len(prefix), eviction)
-    wording = Wording("", "", "", ("(", ")"), options_word=False, unknown=0.0)
     rng = np.random.default_rng(0)
     for question in questions:
-        line = writer.line(question, wording, setting.open, rng)
+        line = writer.line(question, PLAIN, setting.open, rng)
         hidden = answer(model, reading, embed(torch.tensor(line.ids[:-2]))[None, None])
         yield int(model.lm_head(hidden[0, 0, -1]).argmax()) == line.answer
 

@@ -11,16 +11,18 @@ from training.embedded.batches import Writer
 from training.embedded.footage import film
 from training.embedded.language import Course, train_language
 from training.embedded.report import Progress
+from training.embedded.together import train_together
 from training.embedded.tokens import build_tokenizer
 from training.embedded.vision import train_vision
 
 CHECKPOINT = Path(__file__).parents[2] / "retake/models/embedded/checkpoint"
 VISION_STEPS = 800
+LAST_COURSE = Course(steps=600, rate=5e-4)
 QUICK = Course(steps=4, videos=2, questions=2, longest=8)
 
 
 def train(output: Path, *, seed: int = 0, quick: bool = False, quiet: bool = False) -> None:
-    """Films, trains the vision tower, then the language model, and saves the checkpoint."""
+    """Films, trains the tower, then the language model, then both, and saves the checkpoint."""
     torch.manual_seed(seed)
     rng = stream("train", seed)
     progress = Progress(quiet=quiet)
@@ -31,6 +33,8 @@ def train(output: Path, *, seed: int = 0, quick: bool = False, quiet: bool = Fal
     train_vision(model, footage, rng, steps=2 if quick else VISION_STEPS, progress=progress)
     course = QUICK if quick else Course()
     train_language(model, footage, Writer(tokenizer), rng, course, progress)
+    course = QUICK if quick else LAST_COURSE
+    train_together(model, footage, Writer(tokenizer), stream("train", seed, 3), course, progress)
     save(model, tokenizer, output)
     progress.say(f"saved {output}")
 

@@ -52,6 +52,7 @@ class Lesson:
     Attributes:
         steps: temporal steps of every video.
         videos, questions: how many, and how many asked of each.
+        kinds, varied: what is asked, and whether wordings vary.
         open_share, copy_share: of the questions, those answered by a word; those that
             need no video ("Which option matches red?").
     """
@@ -59,6 +60,8 @@ class Lesson:
     steps: int
     videos: int = 16
     questions: int = 8
+    kinds: tuple[str, ...] = KINDS
+    varied: bool = True
     open_share: float = 0.25
     copy_share: float = 0.0
 
@@ -75,12 +78,16 @@ class Wording:
     unknown: float
 
 
+PLAIN = Wording("", "", "", ("(", ")"), options_word=False, unknown=0.0)
+
+
 @attrs.define
 class Line:
-    """One question as ids, and where things are in it."""
+    """One question as ids, and where things are in it: its end, its last shape or colour."""
 
     ids: list[int]
     ask_at: int
+    thing_at: int
     options: list[tuple[int, int, int]]  # place, letter, whether it is the right one
     answer: int
     direct: int
@@ -98,6 +105,7 @@ class Batch:
     answer_at: Tensor
     answers: Tensor
     ask_at: Tensor
+    thing_at: Tensor
     direct: Tensor
     options: Tensor
     kinds: list[list[str]]
@@ -116,6 +124,7 @@ class Writer:
             return tuple(tokenizer(text, add_special_tokens=False).input_ids)
 
         self.encode = encode
+        self.things = {encode(name)[0] for name in (*SHAPES, *COLOURS)}
 
     def line(
         self, question: Question, wording: Wording, is_open: bool, rng: np.random.Generator
@@ -123,7 +132,10 @@ class Writer:
         """One question in the wording given, up to and including its answer and the end."""
         before = self._blurred(wording.before, wording.unknown, rng)
         text = [*self.encode("<|vision_end|>"), *before, *self.encode(question.text)]
-        line = Line(text, len(text) - 1, [], 0, self.encode(question.answer)[0])
+        things = [at for at, word in enumerate(text) if word in self.things]
+        last = len(text) - 1
+        direct = self.encode(question.answer)[0]
+        line = Line(text, last, things[-1] if things else last, [], 0, direct)
         if not is_open:
             if wording.options_word:
                 line.ids += self.encode("Options:")
@@ -148,7 +160,7 @@ class Writer:
 
 def draw_batch(lesson: Lesson, footage: Footage, writer: Writer, rng: np.random.Generator) -> Batch:
     """A fresh batch: new scripts, new footage, new questions."""
-    wording = _wording(rng)
+    wording = _wording(rng) if lesson.varied else PLAIN
     frames, lines, kinds = [], [], []
     for _ in range(lesson.videos):
         script = write_script(lesson.steps, int(rng.integers(2**31)), split="train")
@@ -181,7 +193,7 @@ def _questions(script: Script, lesson: Lesson, rng: np.random.Generator) -> list
         if rng.random() < lesson.copy_share:
             made.append(_copying(rng))
         else:
-            made += ask(script, rng, kinds=[str(rng.choice(KINDS))])
+            made += ask(script, rng, kinds=[str(rng.choice(lesson.kinds))], varied=lesson.varied)
     return made
 
 
@@ -205,6 +217,7 @@ def _collate(
         answer_at=torch.tensor([len(line.ids) - 3 for line in lines]).view(shape),
         answers=torch.tensor([line.answer for line in lines]).view(shape),
         ask_at=torch.tensor([line.ask_at for line in lines]).view(shape),
+        thing_at=torch.tensor([line.thing_at for line in lines]).view(shape),
         direct=torch.tensor([line.direct for line in lines]).view(shape),
         options=torch.tensor(
             [(row, *option) for row, line in enumerate(lines) for option in line.options]

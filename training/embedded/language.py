@@ -1,10 +1,11 @@
 """Phase two: the language model learns to find, to tell and to choose a letter.
 
-The idea: videos grow from 4 to 64 steps; positions are sometimes stretched or squeezed, so
-that longer videos and renumbered caches look familiar; and in a share of the batches the
-model reads with its own keys evicted, as it will be used. Three extra losses, whose heads
-are thrown away, make letters learnable: the plain answer at the question's end, and at
-each option its letter and whether it is right.
+The idea: videos grow from 4 to 64 steps as answers get better; positions are sometimes
+stretched or squeezed, so that longer videos and renumbered caches look familiar; at last, in
+a third of the lessons, the model reads with its own keys evicted, as it will be used. Extra
+losses, whose heads are thrown away, make it learnable: the plain answer where the thing
+asked about is named and at the question's end, and at each option its letter and whether it
+is right.
 """
 
 import attrs
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from retake.datasets.scenes.questions import KINDS
 from training.embedded.architecture import TRAINED_STEPS, Model
 from training.embedded.batches import PREFIX, Batch, Lesson, Writer, draw_batch
 from training.embedded.footage import Footage
@@ -30,6 +32,37 @@ class Course:
     questions: int = 8
     longest: int = TRAINED_STEPS
     rate: float = 2e-3
+
+
+@attrs.frozen
+class Stage:
+    """What is taught until the grade exceeds the goal, or a share of the course is over.
+
+    Attributes:
+        steps: the shortest and longest video.
+        goal, until: the running share of right answers that ends the stage; at the latest
+            it ends after this share of the course.
+        open_share, copy_share, kinds: see `Lesson`.
+        varied, evicted: shares of the lessons with varied wordings, and with eviction.
+    """
+
+    steps: tuple[int, int]
+    goal: float
+    until: float
+    open_share: float
+    kinds: tuple[str, ...] = KINDS
+    copy_share: float = 0.0
+    varied: float = 1.0
+    evicted: float = 0.0
+
+
+LOOKUPS = ("needle_colour", "needle_shape", "scene_colour", "scene_shape")
+STAGES = (
+    Stage((4, 8), 0.85, 0.2, 1.0, LOOKUPS, varied=0.0),
+    Stage((4, 12), 0.8, 0.4, 0.5, copy_share=0.15, varied=0.3),
+    Stage((8, 24), 0.85, 0.5, 0.3, copy_share=0.05),
+    Stage((12, TRAINED_STEPS), 1.0, 1.0, 0.25, evicted=0.33),
+)
 
 
 class Helpers(nn.Module):
@@ -51,23 +84,29 @@ def train_language(
     progress: Progress,
 ) -> None:
     """Trains everything but the vision tower, in place."""
-    helpers = Helpers(128, model.config.text_config.vocab_size)
+    helpers = Helpers(128, len(model.lm_head.weight))
     weights = [p for p in model.parameters() if p.requires_grad] + [*helpers.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=course.rate, betas=(0.9, 0.98), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, course.steps))
+    stage, grade = 0, 0.0
     for step in range(course.steps):
-        done = step / course.steps
-        batch = draw_batch(_lesson(done, course, rng), footage, writer, rng)
-        eviction = _eviction(done, rng)
+        batch = draw_batch(draw_lesson(STAGES[stage], course, rng), footage, writer, rng)
+        eviction = choose_eviction(STAGES[stage], rng)
         with torch.autocast("cpu", torch.bfloat16):
             hidden = run(model, batch, writer, rng, eviction)
-            loss, right = _loss(model, helpers, hidden, batch)
+            loss, right = answer_loss(model, hidden, batch)
+            loss = loss + _helper_loss(helpers, hidden, batch)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         schedule.step()
-        progress.log("language", step, course.steps, loss.item(), right)
+        progress.log(f"language, stage {stage}", step, course.steps, loss.item(), right)
+        grade = 0.95 * grade + 0.05 * right
+        if stage + 1 < len(STAGES) and (
+            grade > STAGES[stage].goal or step + 1 >= STAGES[stage].until * course.steps
+        ):
+            stage, grade = stage + 1, 0.0
 
 
 def run(
@@ -107,34 +146,36 @@ def _stretches(videos: int, rng: np.random.Generator) -> list[float]:
 
 
 def _rate(step: int, steps: int) -> float:
-    """Warm-up, flat for three tenths, then a cosine to zero."""
-    warm, flat = min(100, steps // 10 + 1), 0.3 * steps
+    """Warm-up, flat for six tenths, then a cosine to zero."""
+    warm, flat = min(60, steps // 10 + 1), 0.6 * steps
     if step < flat:
         return min(1.0, (step + 1) / warm)
     return 0.5 * (1 + float(np.cos(np.pi * (step - flat) / (steps - flat))))
 
 
-def _lesson(done: float, course: Course, rng: np.random.Generator) -> Lesson:
-    """What to teach when a share of the course is done."""
-    low, high = (4, 12) if done < 0.12 else (8, 24) if done < 0.3 else (12, course.longest)
-    steps = int(rng.integers(min(low, course.longest), min(high, course.longest) + 1))
+def draw_lesson(stage: Stage, course: Course, rng: np.random.Generator) -> Lesson:
+    """One lesson of a stage."""
+    low, high = (min(bound, course.longest) for bound in stage.steps)
     return Lesson(
-        steps=steps,
+        steps=int(rng.integers(low, high + 1)),
         videos=course.videos,
         questions=course.questions,
-        open_share=1.0 if done < 0.06 else 0.5 if done < 0.2 else 0.25,
-        copy_share=0.15 if done < 0.4 else 0.0,
+        kinds=stage.kinds,
+        varied=bool(rng.random() < stage.varied),
+        open_share=stage.open_share,
+        copy_share=stage.copy_share,
     )
 
 
-def _eviction(done: float, rng: np.random.Generator) -> Eviction | None:
-    """In the second half, a third of the batches are read with a quarter to a half kept."""
-    if done < 0.45 or rng.random() > 0.33:
+def choose_eviction(stage: Stage, rng: np.random.Generator) -> Eviction | None:
+    """In some lessons a quarter to a half of the keys are kept, in chunks of some length."""
+    if rng.random() > stage.evicted:
         return None
     return Eviction(keep=float(rng.choice([0.25, 0.25, 0.5])), chunk=int(rng.choice([8, 16, 32])))
 
 
-def _loss(model: Model, helpers: Helpers, hidden: Tensor, batch: Batch) -> tuple[Tensor, float]:
+def answer_loss(model: Model, hidden: Tensor, batch: Batch) -> tuple[Tensor, float]:
+    """The loss of the answers and their ends, and the share of answers that are right."""
     flat = hidden.flatten(0, 1)  # [B × Q, M, C]
     rows = torch.arange(flat.shape[0])
     at, answers = batch.answer_at.flatten(), batch.answers.flatten()
@@ -142,10 +183,17 @@ def _loss(model: Model, helpers: Helpers, hidden: Tensor, batch: Batch) -> tuple
     end = model.lm_head(flat[rows, at + 1]).float()
     stop = batch.ids.flatten(0, 1)[rows, at + 2]
     loss = F.cross_entropy(logits, answers) + 0.1 * F.cross_entropy(end, stop)
-    direct = helpers.direct(flat[rows, batch.ask_at.flatten()]).float()
-    loss = loss + F.cross_entropy(direct, batch.direct.flatten())
-    row, where, letter, right = batch.options.T
-    chosen = flat[row, where]
-    loss = loss + 0.3 * F.cross_entropy(helpers.letter(chosen).float(), letter)
-    loss = loss + F.cross_entropy(helpers.right(chosen).float(), right)
     return loss, float((logits.argmax(-1) == answers).float().mean())
+
+
+def _helper_loss(helpers: Helpers, hidden: Tensor, batch: Batch) -> Tensor:
+    """The plain answer at the question's end; letter and truth at every option."""
+    flat = hidden.flatten(0, 1)
+    rows = torch.arange(flat.shape[0])
+    places = torch.stack([batch.ask_at.flatten(), batch.thing_at.flatten()])
+    direct = helpers.direct(flat[rows, places]).float()  # [2, B × Q, words]
+    row, where, letter, right = batch.options.T
+    options = flat[row, where]
+    loss = 2 * F.cross_entropy(direct.flatten(0, 1), batch.direct.flatten().repeat(2))
+    loss = loss + 0.3 * F.cross_entropy(helpers.letter(options).float(), letter)
+    return loss + F.cross_entropy(helpers.right(options).float(), right)

@@ -20,6 +20,7 @@ from training.embedded.pixels import patchify
 from training.embedded.report import Progress
 
 NONE = 8  # the class of "no card here"
+CLASSES = (8, 8, 9, 9)  # object and colour of the scene, object and colour of the card
 STEPS = 320  # a batch
 CARD_SHARE, CUT_SHARE = 0.55, 0.1
 
@@ -34,17 +35,17 @@ def train_vision(
 ) -> None:
     """Trains the vision tower in place and freezes it."""
     tower = model.model.visual
-    heads = nn.ModuleList([nn.Linear(128, classes) for classes in (8, 8, 9, 9)])
+    heads = nn.ModuleList([nn.Linear(128, classes) for classes in CLASSES])
     weights = [*tower.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=2e-3, total_steps=steps + 1, pct_start=0.1
     )
     for step in range(steps):
-        patches, targets, shares = _lesson(footage, rng)
+        patches, targets, shares = draw_steps(footage, rng)
         with torch.autocast("cpu", torch.bfloat16):
             tokens = encode_steps(model, patches).float()
-            loss, right = _loss(heads, tokens, targets, shares)
+            loss, right = naming_loss(heads, tokens, targets, shares)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(weights, 1.0)
@@ -55,7 +56,7 @@ def train_vision(
     tower.requires_grad_(False)
 
 
-def _lesson(footage: Footage, rng: np.random.Generator) -> tuple[Tensor, list[Tensor], Tensor]:
+def draw_steps(footage: Footage, rng: np.random.Generator) -> tuple[Tensor, list[Tensor], Tensor]:
     """Patches of steps that have nothing to do with one another, four class targets
     [S, classes], and scene weights [S]."""
     pictures = np.empty((STEPS, 2, SIDE, SIDE, 3), dtype=np.uint8)
@@ -93,7 +94,7 @@ def _draw_step(
     picture[:] = np.clip(picture * np.float32(gain) + np.float32(lift), 0, 255).astype(np.uint8)
 
 
-def _loss(
+def naming_loss(
     heads: nn.ModuleList, tokens: Tensor, targets: list[Tensor], scene_weight: Tensor
 ) -> tuple[Tensor, float]:
     total, right = tokens.new_zeros(()), []
@@ -111,7 +112,7 @@ def _loss(
 @torch.no_grad()
 def _standardise(model: Model, footage: Footage, rng: np.random.Generator) -> None:
     """Bakes zero mean and unit variance into the merger's last matrix."""
-    tokens = encode_steps(model, _lesson(footage, rng)[0]).flatten(0, 1)
+    tokens = encode_steps(model, draw_steps(footage, rng)[0]).flatten(0, 1)
     mean, std = tokens.mean(0), tokens.std(0).clamp(min=1e-3)
     last = model.model.visual.merger.mlp[-1]
     last.weight.div_(std[:, None])
