@@ -6,10 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, PretrainedConfig
 from transformers.utils.hub import cached_file
 
 from retake.core.errors import ModelError
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
 def looks_local(folder: str) -> bool:
@@ -23,7 +26,7 @@ def checkpoint_errors(folder: str) -> Iterator[None]:
     """Turn what `transformers` raises while loading into an error that names the checkpoint."""
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         if isinstance(error, KeyError):
             reason = f"missing key {error}"
@@ -89,8 +92,15 @@ def load_tokenizer(folder: str) -> Any:
     Raises:
         ModelError: it has none, or no chat template.
     """
+    path = Path(folder).expanduser()
+    # Without its files, `transformers` would make up a tokenizer that knows no words.
+    if path.is_dir() and not any((path / name).is_file() for name in _TOKENIZER_FILES):
+        raise ModelError(
+            f"'{folder}' holds no tokenizer.",
+            hint=f"Add one of {', '.join(_TOKENIZER_FILES)} and what belongs to it.",
+        )
     with checkpoint_errors(folder):
-        tokenizer = AutoTokenizer.from_pretrained(str(Path(folder).expanduser()))
+        tokenizer = AutoTokenizer.from_pretrained(str(path))
     if not tokenizer.chat_template:
         template = read_text(folder, "chat_template.json")
         if template is None:
