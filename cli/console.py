@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -59,3 +60,12 @@ def progress(enabled: bool = True) -> Iterator[Told]:
             bars.update(tasks[stage], completed=done, total=total or None, count=count)
 
         yield told
+
+
+def quiet_models() -> None:
+    """Keep `transformers` from reporting its loading; `retake --debug` lets it."""
+    from transformers.utils import logging
+
+    if not click.get_current_context().find_root().obj["debug"]:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()

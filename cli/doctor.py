@@ -19,8 +19,9 @@ def command(hub: bool, as_json: bool) -> None:
     import attrs
 
     from .checks import examine, healthy
-    from .console import progress
+    from .console import progress, quiet_models
 
+    quiet_models()
     found = []
     with progress() as told:
         told("doctor", 0, 0)

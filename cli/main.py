@@ -6,14 +6,16 @@ Commands are imported when they run, and import torch only then, so that help is
 import difflib
 import importlib
 import os
+import re
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import click
+
+from .options import FLAGS
 
 _COMMANDS = {
     "run": ("retake_cli.run", "Ask questions about a video."),
@@ -108,10 +110,12 @@ def main(args: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
-        error.show()
+        _say(error.format_message())
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            _say(f"See {error.ctx.command_path} -h.", prefix="")
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        _say("interrupted", prefix="")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -128,17 +132,34 @@ def _failed(error: Exception, debug: bool) -> int:
     if debug:
         traceback.print_exc()
     if isinstance(error, RetakeError):
-        click.echo(f"Error: {error.message}", err=True)
+        _say(in_flags(error.message))
         if error.hint:
-            click.echo(error.hint, err=True)
+            _say(in_flags(error.hint), prefix="")
         return error.exit_code
-    first: Any = (str(error).strip().splitlines() or [""])[0]
-    click.echo(f"Internal error: {type(error).__name__}: {first}", err=True)
+    if isinstance(error, OSError) and error.strerror:
+        where = f" '{error.filename}'" if error.filename is not None else ""
+        _say(f"The system refused{where}: {error.strerror}.")
+        return 1
+    first = (str(error).strip().splitlines() or [""])[0]
+    _say(f"{type(error).__name__}: {first}", prefix="Internal error: ")
     if not debug:
-        click.echo(
-            "This is a defect of retake. `retake --debug ...` shows the traceback.", err=True
-        )
+        _say("This is a defect. `retake --debug ...` shows where it came from.", prefix="")
     return 1
+
+
+def in_flags(text: str) -> str:
+    """A message that speaks of Python's arguments, as one that speaks of flags."""
+    names = {flag.path.rpartition(".")[2]: flag.names for flag in FLAGS}
+
+    def flag(found: re.Match[str]) -> str:
+        known = names.get(found["name"])
+        return f"{known} {found['value']}" if known else found[0]
+
+    return re.sub(r"\b(?P<name>\w+)=(?P<q>'?)(?P<value>[\w.]*\w)(?P=q)", flag, text)
+
+
+def _say(text: str, prefix: str = "Error: ") -> None:
+    click.echo(f"{prefix}{text}", err=True)
 
 
 def run() -> None:

@@ -125,7 +125,7 @@ def command(
     if stream and config.generate.num_beams > 1:
         raise click.UsageError("--stream cannot show beams; leave --beams or --stream out.")
     path = find_video(video)
-    _check_video(path)
+    _check_video(path, config)
     asked = gather(path, questions, given["questions_file"])
     stream = stream and stdout().is_terminal
     outcome = _run(config, path, asked, stream=stream)
@@ -153,11 +153,15 @@ def _configure(given: dict[str, Any]) -> "RunConfig":
     )
 
 
-def _check_video(path: Path) -> None:
-    """Refuse what is no video before a model of many gigabytes is loaded."""
+def _check_video(path: Path, config: "RunConfig") -> None:
+    """Refuse what cannot be watched before a model of many gigabytes is loaded."""
+    from retake.video import open_video
     from retake.video.checks import check_file
 
-    if not path.is_dir():
+    if path.is_dir():
+        rules = config.video
+        open_video(path, reader=rules.reader, folder_fps=rules.folder_fps).close()
+    else:
         check_file(path)
 
 
@@ -166,9 +170,10 @@ def _run(config: "RunConfig", video: Path, asked: "list[Asked]", *, stream: bool
     from retake import api
     from retake.core.memory import StageCost
 
-    from .console import progress
+    from .console import progress, quiet_models
     from .record import Outcome
 
+    quiet_models()
     with progress() as told:
         told("load", 0, 0)
         start = time.perf_counter()

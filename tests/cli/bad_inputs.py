@@ -1,0 +1,293 @@
+"""What goes wrong, and what is said then: one table, tested and printed.
+
+`python -m tests.cli.bad_inputs` runs every case and writes docs/bad-inputs.md.
+"""
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import attrs
+from retake_cli.main import main
+
+from retake.datasets.scenes import make_clip
+from tests.video.broken import (
+    make_audio_only,
+    make_corrupt,
+    make_empty,
+    make_frames_folder,
+    make_headless,
+    make_noise,
+    make_text,
+    make_truncated,
+)
+from tests.video.make import make_video
+
+_DOC = Path(__file__).parents[2] / "docs" / "bad-inputs.md"
+_HEAD = """\
+# Bad inputs
+
+What goes wrong, and what `retake` says then. Exit code 2: the request is wrong; 1: a sound request
+failed. Messages go to stderr. Written by `python -m tests.cli.bad_inputs`; every row is tested by
+`tests/cli/test_bad_inputs.py`.
+"""
+
+MINE = {
+    "wrong_kind.py": "class Wrong:\n    pass\n",
+    "syntax.py": "class Broken(\n",
+    "import_error.py": "import no_such_module\n",
+    "abstract.py": "import retake\n\nclass Lazy(retake.KVCompressor):\n    pass\n",
+    "shape.py": (
+        "import retake\n\nclass Shape(retake.KVCompressor):\n"
+        "    def score(self, chunk):\n        return chunk.keys.norm(dim=-1)\n"
+    ),
+    "nan.py": (
+        "import retake\n\nclass Nan(retake.KVCompressor):\n"
+        "    def score(self, chunk):\n"
+        "        return chunk.keys.norm(dim=-1).mean(dim=0) * float('nan')\n"
+    ),
+    "two.py": (
+        "import retake\n\nclass A(retake.KVCompressor):\n"
+        "    def score(self, chunk):\n        return chunk.attention_mass()\n\n"
+        "class B(A):\n    pass\n"
+    ),
+}
+
+
+@attrs.frozen
+class Case:
+    """One bad input.
+
+    Attributes:
+        what: in words.
+        line: the command, as typed in a folder that `prepare` filled.
+        code: the exit code.
+        says: what the message must contain.
+    """
+
+    what: str
+    line: tuple[str, ...]
+    code: int
+    says: tuple[str, ...]
+
+
+def _run(what: str, extra: str, code: int, *says: str, video: str = "clip.mp4") -> Case:
+    words = ("run", video, "Which?", "--model", "tiny", *extra.split())
+    return Case(what, tuple(word for word in words if word), code, says)
+
+
+def _video(what: str, video: str, *says: str, code: int = 1, extra: str = "") -> Case:
+    return _run(what, extra, code, *says, video=video)
+
+
+def _model(what: str, folder: str, *says: str) -> Case:
+    return Case(what, ("run", "clip.mp4", "Which?", "--model", folder), 1, (folder, *says))
+
+
+VIDEOS = (
+    _video("no such file", "missing.mp4", "missing.mp4"),
+    _video("empty file", "empty.mp4", "empty.mp4", "0 bytes"),
+    _video("a text file", "text.mp4", "text.mp4"),
+    _video("random bytes", "noise.mp4", "noise.mp4"),
+    _video("download cut off", "cut.mkv", "cut.mkv", "cut short", "--on-bad-frame report"),
+    _video("index never written", "headless.mp4", "headless.mp4"),
+    _video("frames damaged", "corrupt.mp4", "corrupt.mp4"),
+    _video("sound only", "sound.m4a", "sound.m4a"),
+    _video("folder without pictures", "nothing", "nothing", extra="--folder-fps 2"),
+    _video("folder, rate not stated", "frames", "frames", "--folder-fps 2", code=2),
+    _video("folder with a gap", "gap", "gap", extra="--folder-fps 2"),
+    _video("rate stated for a file", "clip.mp4", "folder_fps", code=2, extra="--folder-fps 2"),
+    _video("no such clip", "clip:nope", "nope", "bundled clip", code=2),
+)
+MODELS = (
+    _model("no such folder", "./missing", "no model"),
+    _model("a file", "clip.mp4", "is a file"),
+    _model("no config.json", "no-config", "config.json"),
+    _model("config.json is not JSON", "bad-config"),
+    _model("unknown model type", "unknown-type", "lava"),
+    _model("no weights", "no-weights"),
+    _model("weights cut off", "cut-weights"),
+    _model("weights missing", "few-weights", "missing"),
+    _model("no tokenizer", "no-tokenizer", "no tokenizer"),
+    _model("no chat template", "no-template", "chat template"),
+)
+NAMES = (
+    _run("misspelt selector", "--selector dpselct", 2, "dpselct", "Did you mean 'dpselect'"),
+    _run("misspelt compressor", "--compressor pivotvk", 2, "pivotvk", "'pivotkv'"),
+    _run("misspelt preset", "--preset qwen2vl/mlvu", 2, "qwen2vl/mlvu", "'qwen2-vl/mlvu'"),
+    _run("misspelt backend", "--backend cudaa", 2, "cudaa", "'cuda'"),
+    _run("misspelt reader", "--reader decrod", 2, "decrod", "'decord'"),
+    _run("misspelt positions", "--positions reforged", 2, "reforged", "'reforge'"),
+    _run("misspelt adapter", "--adapter qwen2vl", 2, "qwen2vl", "'qwen2-vl'"),
+    _run("misspelt flag", "--slector none", 2, "--slector", "--selector"),
+    Case("misspelt command", ("rnu", "clip.mp4"), 2, ("rnu", "'run'")),
+    Case("misspelt list", ("list", "selectrs"), 2, ("selectrs", "'selectors'")),
+    _run("unknown option of a selector", "--selector-option windw=3", 2, "windw", "'window'"),
+    _run("option without value", "--selector-option window", 2, "KEY=VALUE", "window"),
+    _run("option of the wrong type", "--selector dpselect:window=big", 2, "window", "'big'"),
+    _run("option out of range", "--selector dpselect:window=4", 2, "window", "odd"),
+    _run("unknown generation setting", "--generate-option heat=1", 2, "heat"),
+)
+NUMBERS = (
+    _run("budget of nothing", "--budget 0", 2, "budget", "at least 1"),
+    _run("budget below the prompt", "--budget 20", 2, "budget of 20", "at least"),
+    _run("budget that is no number", "--budget much", 2, "--budget", "much"),
+    _run("budget and ratio", "--budget 500 --keep-ratio 0.5", 2, "--budget", "--keep-ratio"),
+    _run("budget without eviction", "--compressor none --budget 50", 2, "none", "50"),
+    _run("ratio without eviction", "--compressor none --keep-ratio 0.5", 2, "keep_ratio"),
+    _run("ratio of nothing", "--keep-ratio 0", 2, "keep_ratio", "above 0"),
+    _run("ratio above one", "--keep-ratio 2", 2, "keep_ratio", "at most 1"),
+    _run("ratio that is no number", "--keep-ratio abc", 2, "--keep-ratio", "abc"),
+    _run("rate of nothing", "--fps 0", 2, "fps", "above 0"),
+    _run("one frame for a model of pairs", "--max-frames 1", 2, "max_frames"),
+    _run("negative seed", "--seed -1", 2, "seed", "-1"),
+    _run("beams and stream", "--beams 2 --stream", 2, "--stream", "beams"),
+    _run("stream and JSON", "--json --stream", 2, "--stream", "--json"),
+    _run("temperature of nothing", "--sample --temperature 0", 2, "temperature", "above 0"),
+)
+FILES = (
+    _run("no such configuration", "--config missing.yaml", 2, "missing.yaml"),
+    _run("YAML that does not parse", "--config syntax.yaml", 2, "syntax.yaml", "line 3"),
+    _run("YAML that is a list", "--config list.yaml", 2, "list.yaml", "list"),
+    _run("unknown key in YAML", "--config key.yaml", 2, "key.yaml", "fpss", "'fps'"),
+    _run("unknown section in YAML", "--config section.yaml", 2, "section.yaml", "'video'"),
+    _run("configuration that is no text", "--config noise.mp4", 2, "noise.mp4"),
+    _run("configuration that is a folder", "--config frames", 2, "frames"),
+    _run("--set of an unknown key", "--set video.fpss=2", 2, "fpss", "'fps'"),
+    _run("--set through a value", "--set seed.x=2", 2, "seed"),
+    _run("no such questions", "--questions missing.txt", 2, "missing.txt"),
+    _run("no question in the file", "--questions empty.mp4", 2, "empty.mp4", "no questions"),
+    Case("no question", ("run", "plain.mp4"), 2, ("plain.mp4", "no question")),
+    Case("empty question", ("run", "plain.mp4", " "), 2, ("Question 1 is empty",)),
+    Case("no video", ("run",), 2, ("VIDEO",)),
+)
+CODE = (
+    _run("no such file of code", "--compressor ./none.py:Mine", 2, "./none.py"),
+    _run("class not named", "--compressor two.py", 2, "two.py:A", "two.py:B"),
+    _run("no such class", "--compressor two.py:C", 2, "two.py", "'C'"),
+    _run("class of another kind", "--compressor wrong_kind.py:Wrong", 2, "KVCompressor"),
+    _run("class without score()", "--compressor abstract.py:Lazy", 2, "score"),
+    _run("syntax error", "--compressor syntax.py:Broken", 2, "syntax.py", "SyntaxError"),
+    _run("failing import", "--compressor import_error.py:X", 2, "no_such_module"),
+    _run(
+        "scores of the wrong shape",
+        "--keep-ratio 0.5 --compressor shape.py:Shape",
+        2,
+        "Shape.score()",
+    ),
+    _run("scores that are no numbers", "--keep-ratio 0.5 --compressor nan.py:Nan", 2, "NaN"),
+    _run("no such module", "--selector no.such.module:X", 2, "no.such.module"),
+)
+DATA = (
+    Case("output exists", ("data", "make", "scenes", "-o", "clip.mp4"), 2, ("clip.mp4", "--force")),
+    Case("no such folder", ("data", "make", "scenes", "-o", "no/x.mp4"), 2, ("'no'",)),
+    Case("not an mp4", ("data", "make", "scenes", "-o", "x.avi"), 2, ("x.avi", ".mp4")),
+    Case(
+        "too short", ("data", "make", "scenes", "-o", "x.mp4", "--minutes", "0"), 2, ("too short",)
+    ),
+    Case(
+        "too many needles",
+        ("data", "make", "scenes", "-o", "x.mp4", "--needles", "99"),
+        2,
+        ("99",),
+    ),
+)
+GROUPS: dict[str, tuple[Case, ...]] = {
+    "Videos": VIDEOS,
+    "Models": MODELS,
+    "Names": NAMES,
+    "Numbers": NUMBERS,
+    "Configuration and questions": FILES,
+    "Code of your own": CODE,
+    "Making data": DATA,
+}
+CASES = tuple(case for group in GROUPS.values() for case in group)
+
+
+def prepare(folder: Path, make_checkpoint: Callable[..., Path]) -> None:
+    """Fill a folder with everything that the cases name."""
+    make_clip(folder / "clip.mp4", seconds=4, seed=1, size=64)
+    shutil.copy(folder / "clip.mp4", folder / "plain.mp4")
+    _bad_videos(folder)
+    _bad_models(folder, make_checkpoint)
+    for name, text in MINE.items():
+        (folder / name).write_text(text)
+    (folder / "syntax.yaml").write_text("video:\n  fps: [1\n")
+    (folder / "list.yaml").write_text("- video\n")
+    (folder / "key.yaml").write_text("video:\n  fpss: 1\n")
+    (folder / "section.yaml").write_text("vidio:\n  fps: 1\n")
+
+
+def _bad_videos(folder: Path) -> None:
+    make_empty(folder / "empty.mp4")
+    make_text(folder / "text.mp4")
+    make_noise(folder / "noise.mp4")
+    make_audio_only(folder / "sound.m4a")
+    sound = make_video(folder / "sound.mkv")
+    make_truncated(folder / "cut.mkv", sound)
+    whole = make_video(folder / "whole.mp4")
+    make_headless(folder / "headless.mp4", whole)
+    make_corrupt(folder / "corrupt.mp4", whole, range(1, 40))
+    (folder / "nothing").mkdir()
+    make_frames_folder(folder / "frames")
+    make_frames_folder(folder / "gap", numbers=(0, 1, 2, 5, 6))
+
+
+def _bad_models(folder: Path, make_checkpoint: Callable[..., Path]) -> None:
+    good = make_checkpoint(folder / "tiny")
+    make_checkpoint(folder / "no-tokenizer", tokenizer=False)
+    make_checkpoint(folder / "no-template", template=None)
+    for name in ("no-config", "bad-config", "unknown-type", "no-weights", "cut-weights"):
+        shutil.copytree(good, folder / name)
+    (folder / "no-config" / "config.json").unlink()
+    (folder / "bad-config" / "config.json").write_text("{ this is not JSON")
+    config = json.loads((good / "config.json").read_text())
+    for name, changes in (("unknown-type", {"model_type": "lava"}),):
+        (folder / name / "config.json").write_text(json.dumps({**config, **changes}))
+    (folder / "no-weights" / "model.safetensors").unlink()
+    weights = folder / "cut-weights" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    make_checkpoint(folder / "few-weights", num_hidden_layers=1)
+    (folder / "few-weights" / "config.json").write_text((good / "config.json").read_text())
+
+
+def outcome(case: Case, folder: Path) -> tuple[int, str, str]:
+    """Run a case in its folder: exit code, stdout, stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(folder), redirect_stdout(out), redirect_stderr(err):
+        code = main(case.line)
+    return code, out.getvalue(), err.getvalue()
+
+
+def _row(case: Case, folder: Path) -> str:
+    code, _, err = outcome(case, folder)
+    typed = " ".join(f"'{word}'" if " " in word else word for word in case.line)
+    typed = typed.replace(" Which? --model tiny", " …").replace(" Which?", " …")
+    message = " ".join(err.split()).replace("|", "\\|").replace("<", "&lt;")
+    return f"| {case.what} | `retake {typed}` | {code} | {message} |"
+
+
+def write(make_checkpoint: Callable[..., Path]) -> None:
+    """Run every case and write the page."""
+    lines = [_HEAD]
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        prepare(folder, make_checkpoint)
+        for group, cases in GROUPS.items():
+            rows = [_row(case, folder) for case in cases]
+            header = ["| what | command | exit | message |", "|---|---|---|---|"]
+            lines.append("\n".join([f"## {group}", "", *header, *rows]) + "\n")
+    text = "\n".join(lines)
+    _DOC.write_text(text.replace(os.fspath(folder), "…"), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    from tests.conftest import _make_checkpoint
+
+    write(_make_checkpoint)
+    print(f"{len(CASES)} cases in {_DOC}")

@@ -1,0 +1,83 @@
+"""The command line under test: run in this process, or as the process a user starts."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from retake_cli.main import main
+
+from retake.datasets.scenes import Clip, make_clip
+
+
+@attrs.frozen
+class Result:
+    """What a command left: its exit code, and what it wrote where."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """Stdout as the one JSON document that it must be."""
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def retake() -> Run:
+    """Run `retake WORDS...` in this process; quick, and what most tests need."""
+
+    def run(*words: str | Path) -> Result:
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main([str(word) for word in words])
+        return Result(code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def process() -> Run:
+    """Run `retake WORDS...` as a process of its own."""
+
+    def run(*words: str | Path, stdin: str = "", **environment: str) -> Result:
+        done = subprocess.run(
+            [sys.executable, "-m", "retake_cli", *map(str, words)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env={**os.environ, "COLUMNS": "100", **environment},
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """A synthetic clip of 12 seconds with its sidecar; do not change its files."""
+    path = tmp_path_factory.mktemp("scene") / "scene.mp4"
+    return make_clip(path, seconds=12, seed=1, size=64)
+
+
+@pytest.fixture
+def watched(retake: Run, scene: Clip, checkpoint: Path) -> Run:
+    """`retake run` on the scene with the tiny model, and whatever words a test adds."""
+
+    def run(*words: str | Path) -> Result:
+        return retake("run", scene.path, "--model", checkpoint, "--max-new-tokens", "3", *words)
+
+    return run

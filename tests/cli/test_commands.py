@@ -1,0 +1,209 @@
+"""`retake list`, `doctor` and `data`, and what holds for every command."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from retake_cli import main as program
+from retake_cli.parts import attribute_help, options_of, type_name
+
+from retake import presets
+from retake.core.config import RunConfig, VideoOptions, structure
+from retake.core.errors import UsageError
+from retake.datasets.scenes import Clip
+from retake.selectors.dpselect import DPSelect
+from tests.cli.conftest import Run
+
+
+def test_alone_it_prints_help(retake: Run) -> None:
+    """`retake` is `retake --help`."""
+    assert retake().out == retake("-h").out
+    assert "doctor" in retake().out
+
+
+@pytest.mark.parametrize("words", [("--help",), ("run", "-h"), ("list", "-h"), ("doctor", "-h")])
+def test_help_is_quick(words: tuple[str, ...]) -> None:
+    """Help imports neither torch nor retake."""
+    code = (
+        "import sys; from retake_cli.main import main; code = main(sys.argv[1:]);"
+        "sys.exit(code or 3 * bool({'torch', 'retake', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version(retake: Run) -> None:
+    """The installed version, and nothing else."""
+    result = retake("--version")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith("retake ")
+
+
+def test_list_shows_every_kind(retake: Run) -> None:
+    """Every part with its paper and its options."""
+    result = retake("list")
+    assert (result.code, result.err) == (0, "")
+    for words in ("dpselect", "pivotkv", "arXiv 2412.20504", "window=3", "qwen2-vl/mlvu", "cpu"):
+        assert words in result.out
+
+
+def test_list_one_part_in_full(retake: Run) -> None:
+    """The options of one part, explained; the kind may be in the singular."""
+    result = retake("list", "selector", "dpselect")
+    assert "steps within which a peak must be largest; odd." in result.out
+    assert "uniform" not in result.out
+
+
+def test_list_as_json(retake: Run) -> None:
+    """What a script may rely on."""
+    data = retake("list", "--json").data
+    assert set(data) == {"selectors", "compressors", "models", "backends", "presets", "clips"}
+    window = next(
+        option
+        for part in data["selectors"]
+        if part["name"] == "dpselect"
+        for option in part["options"]
+        if option["name"] == "window"
+    )
+    assert (window["type"], window["default"]) == ("int", "3")
+
+
+def test_broken_plugin_is_listed(process: Run, tmp_path: Path) -> None:
+    """An installed plug-in that cannot be imported is shown as broken, beside the others."""
+    info = tmp_path / "sad_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sad-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[retake.selectors]\nsad = sad_plugin:Sad\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    result = process("list", "selectors", "--json", PYTHONPATH=path)
+    assert result.code == 0, result.err
+    parts = {part["name"]: part for part in result.data["selectors"]}
+    assert "sad_plugin" in parts["sad"]["broken"]
+    assert parts["sad"]["origin"] == "sad-plugin"
+    assert parts["dpselect"]["broken"] is None
+
+
+def test_option_descriptions() -> None:
+    """Names, types, defaults and help come from the class itself."""
+    options = {option.name: option for option in options_of(DPSelect)}
+    assert options["per_patch"].default == "true"
+    assert options["pivots"].help == "mark the peaks, so that compressors keep them."
+    kinds = {option.name: option.type for option in options_of(VideoOptions)}
+    assert kinds["fps"] == "float or none"
+    assert kinds["reader"] == "auto|decord|pyav|frames"
+    assert type_name(None) == "any"
+
+
+def test_attribute_help_joins_lines_and_names() -> None:
+    """Continuation lines belong to the entry above; one line may explain several names."""
+    doc = """What it is.
+
+    Attributes:
+        a, b: of both,
+            and more.
+        c: alone.
+
+    Raises:
+        d: is no attribute.
+    """
+    assert attribute_help(doc) == {
+        "a": "of both, and more.",
+        "b": "of both, and more.",
+        "c": "alone.",
+    }
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_presets_are_valid(name: str) -> None:
+    """Every preset is a configuration, says where it is from, and leaves YaRN off."""
+    config = structure(RunConfig, presets.load(name), "configuration key")
+    assert config.prefill.budget == 32_000
+    assert config.model.yarn_factor is None
+    assert "ReTaKe" in presets.describe(name)
+
+
+def test_unknown_preset_names_the_near_ones() -> None:
+    """Near names first."""
+    with pytest.raises(UsageError, match="'qwen2-vl/mlvu'"):
+        presets.load("qwen2-vl/mlvuu")
+
+
+def test_make_scenes(retake: Run, tmp_path: Path) -> None:
+    """A video and its questions appear, and are not overwritten unasked."""
+    words = ("data", "make", "scenes", "--minutes", "0.1", "--size", "64", "--seed", "3")
+    video = tmp_path / "made.mp4"
+    made = retake(*words, "-o", video, "--json")
+    assert made.code == 0, made.err
+    truth = [question["expected"] for question in made.data["questions"]]
+    assert truth == [question.answer for question in Clip.load(tmp_path / "made.json").questions]
+    assert retake(*words, "-o", video).code == 2
+    before = video.read_bytes()
+    assert retake(*words, "-o", video, "--force").code == 0
+    assert video.read_bytes() == before
+
+
+def test_bundled_clips(retake: Run) -> None:
+    """As text and as JSON."""
+    assert retake("data", "clips").code == 0
+    assert isinstance(retake("data", "clips", "--json").data, list)
+
+
+def test_doctor_reports_every_topic(retake: Run) -> None:
+    """What it found is JSON too, and the exit code follows from it."""
+    result = retake("doctor", "--json")
+    data = result.data
+    topics = {check["topic"] for check in data["checks"]}
+    assert topics >= {"Packages", "Machine", "Devices", "Video", "Model"}
+    assert result.code == (0 if data["healthy"] else 1)
+    state = {check["name"]: check["status"] for check in data["checks"]}
+    assert state["cpu"] == "ok"
+    assert state["pyav"] == "ok"
+
+
+def test_unexpected_failure_is_one_line(retake: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect is called one; --debug, wherever it stands, shows where it came from."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(presets, "load", fail)
+    words = ("run", "--show-config", "--preset", "x")
+    result = retake(*words)
+    assert result.code == 1
+    assert result.err.startswith("Internal error: ZeroDivisionError: a defect\n")
+    assert "Traceback" not in result.err
+    assert "Traceback" in retake(*words, "--debug").err
+
+
+def test_messages_speak_of_flags() -> None:
+    """Python's spelling of an option becomes the command line's."""
+    assert program.in_flags("pass on_bad_frame='report' to") == "pass --on-bad-frame report to"
+    assert program.in_flags("State it: folder_fps=2.0 where") == "State it: --folder-fps 2.0 where"
+    assert program.in_flags("name=value stays") == "name=value stays"
+
+
+def test_interrupt(retake: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends a run quietly, with the usual exit code."""
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(presets, "load", interrupt)
+    result = retake("run", "--show-config", "--preset", "x")
+    assert (result.code, result.out, result.err) == (130, "", "interrupted\n")
+
+
+def test_broken_pipe_is_quiet() -> None:
+    """`retake list | head -1`: no complaint."""
+    line = f"{sys.executable} -m retake_cli list --json | head -c 10"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout == '{\n  "selec'
+
+
+def test_no_colour_off_a_terminal(process: Run) -> None:
+    """Neither escape codes nor bars where nobody sees them."""
+    result = process("list")
+    assert "\x1b" not in result.out + result.err
