@@ -58,6 +58,10 @@ class Qwen2VL(ModelAdapter):
     def load(cls, folder: str | Path, options: LoadOptions) -> "Qwen2VL":
         name = str(folder)
         path = str(Path(name).expanduser()) if checkpoints.looks_local(name) else name
+        # Where there is no configuration, transformers would build its default: a 7B model.
+        kind = checkpoints.read_config(name).get("model_type")
+        if kind not in cls.model_types:
+            raise ModelError(f"'{name}' is a model of the type '{kind}', not Qwen2-VL.")
         with checkpoints.checkpoint_errors(name):
             config: Any = Qwen2VLConfig.from_pretrained(path)
             if options.yarn_factor is not None:
@@ -94,7 +98,8 @@ class Qwen2VL(ModelAdapter):
         return size[0] // self.rules.factor, size[1] // self.rules.factor
 
     def preprocess(self, frames: Tensor, size: tuple[int, int]) -> Patches:
-        return to_patches(resize(frames.to(self.device), size), self.rules)
+        # Resized where bytes can be: accelerators interpolate floats only, and differently.
+        return to_patches(resize(frames.cpu(), size).to(self.device), self.rules)
 
     def encode(self, patches: Patches) -> Tensor:
         grid = torch.tensor([patches.grid], device=self.device)
