@@ -4,6 +4,7 @@ Options are attrs classes. Whatever comes from outside (flags, YAML, JSON) is co
 checked here, once; an unknown key is an error that names the near ones.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -17,6 +18,9 @@ from retake.core.errors import UsageError, unknown_name
 from retake.core.options import at_least, fraction, optional, positive
 
 T = TypeVar("T")
+
+# YAML 1.1 takes "1e-3" for text, for want of a point.
+_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 @attrs.frozen
@@ -244,6 +248,8 @@ def set_path(values: dict[str, Any], path: str, value: Any) -> None:
 
 def parse_value(text: str) -> Any:
     """A value written on the command line, as YAML understands it: numbers, booleans, lists."""
+    if _EXPONENT.fullmatch(text.strip()):
+        return float(text)
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
