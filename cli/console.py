@@ -1,9 +1,12 @@
 """Where output goes: results to stdout, progress and notes to stderr, each as it can show."""
 
+import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from rich.console import Console
@@ -13,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 Told = Callable[[str, int, int], None]
 
 
+_NUMBERS = re.compile(r"\[\s+-?\d[^\[\]{}\"]*\]")
 _PIPED = 200  # columns of a listing that is piped, so that a line stays a line
 
 
@@ -35,6 +39,12 @@ def stdout(*, wide: bool = False) -> Console:
 def stderr() -> Console:
     """The console of progress, notes and errors."""
     return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on stdout, indented, its lists of numbers on one line each."""
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    click.echo(_NUMBERS.sub(lambda found: f"[{' '.join(found[0][1:-1].split())}]", text))
 
 
 @contextmanager
@@ -67,5 +77,5 @@ def quiet_models() -> None:
     from transformers.utils import logging
 
     if not click.get_current_context().find_root().obj["debug"]:
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]

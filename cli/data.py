@@ -1,6 +1,5 @@
 """`retake data`: make videos with known answers, and list the bundled ones."""
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +52,7 @@ def scenes(
     _check_output(output, force)
     from retake.datasets.scenes import make_clip
 
-    from .console import progress, stdout
+    from .console import print_json, progress, stdout
 
     with progress() as told:
         clip = make_clip(
@@ -66,7 +65,7 @@ def scenes(
             progress=lambda done: told("encode", round(done * 100), 100),
         )
     if as_json:
-        click.echo(json.dumps(_as_data(clip), indent=2))
+        print_json(_as_data(clip))
     else:
         _show([clip])
         stdout().print(f"Ask it: retake run {output}", soft_wrap=True)
@@ -79,9 +78,11 @@ def list_clips(as_json: bool) -> None:
     from retake.datasets.scenes import Clip
     from retake.models.embedded import clips
 
+    from .console import print_json
+
     found = [Clip.load(path.with_suffix(".json")) for path in clips()]
     if as_json:
-        click.echo(json.dumps([_as_data(clip) for clip in found], indent=2))
+        print_json([_as_data(clip) for clip in found])
     elif found:
         _show(found, prefix="clip:")
     else:

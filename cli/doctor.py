@@ -1,6 +1,5 @@
 """`retake doctor`: what works on this machine, and what to do about what does not."""
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +18,7 @@ def command(hub: bool, as_json: bool) -> None:
     import attrs
 
     from .checks import examine, healthy
-    from .console import progress, quiet_models
+    from .console import print_json, progress, quiet_models
 
     quiet_models()
     found = []
@@ -31,7 +30,7 @@ def command(hub: bool, as_json: bool) -> None:
     well = healthy(found)
     if as_json:
         data = {"healthy": well, "checks": [attrs.asdict(check) for check in found]}
-        click.echo(json.dumps(data, indent=2))
+        print_json(data)
     else:
         _show(found, well)
     if not well:

@@ -1,6 +1,5 @@
 """`retake list`: what there is to choose from."""
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -27,12 +26,12 @@ def command(kind: str | None, name: str | None, verbose: bool, as_json: bool) ->
     """
     import attrs
 
-    from .console import stdout
+    from .console import print_json, stdout
 
     found = [(each, _named(each, name)) for each in _kinds(kind)]
     if as_json:
         data = {each.name: [attrs.asdict(part) for part in parts] for each, parts in found}
-        click.echo(json.dumps(data, indent=2))
+        print_json(data)
         return
     console = stdout(wide=True)
     for number, (each, parts) in enumerate(found):

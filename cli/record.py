@@ -4,7 +4,7 @@ from typing import Any
 
 import attrs
 
-from retake.core.config import unstructure
+from retake.core.config import RunConfig, unstructure
 from retake.core.memory import Answer, Frames, StageCost, VideoMemory
 from retake.core.provenance import command_line, versions
 from retake.video_model import VideoModel
@@ -21,17 +21,34 @@ class Outcome:
 
     Attributes:
         model: with the configuration as resolved.
-        embedded: whether it is the model that ships with retake.
+        asked: the configuration before anything automatic was decided.
         memory: the watched video.
         answers: each question with its answer.
         load_cost: of loading the model.
     """
 
     model: VideoModel
-    embedded: bool
+    asked: RunConfig
     memory: VideoMemory
     answers: tuple[tuple[Asked, Answer], ...]
     load_cost: StageCost
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it is the model that ships with retake."""
+        return self.asked.model.path is None
+
+    @property
+    def auto(self) -> list[str]:
+        """The options that were left to be decided: what they came to is in the configuration."""
+        model, video = self.asked.model, self.asked.video
+        choices = {
+            "adapter": model.adapter,
+            "backend": model.backend,
+            "dtype": model.dtype,
+            "reader": video.reader,
+        }
+        return [name for name, value in choices.items() if value == "auto"]
 
     @property
     def costs(self) -> tuple[StageCost, ...]:
@@ -87,6 +104,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
             "attention": config.model.attention,
         },
         "config": unstructure(config),
+        "auto": outcome.auto,
         "seed": config.seed,
         "versions": versions(),
         "command": command_line(),

@@ -79,7 +79,7 @@ def _facts(outcome: Outcome) -> Table:
 def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     memory = outcome.memory
     compression = memory.compression
-    yield from _video_rows(memory)
+    yield from _video_rows(outcome)
     yield "Tokens", _tokens(compression)
     if compression.pivots:
         kept = _spread(compression.pivots_kept)
@@ -96,8 +96,8 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "Speed", _speed([answer for _, answer in outcome.answers])
 
 
-def _video_rows(memory: VideoMemory) -> Iterator[tuple[str, str]]:
-    video, frames = memory.video, memory.frames
+def _video_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    video, frames = outcome.memory.video, outcome.memory.frames
     if video is not None:
         rate = f"{units.rate(video.fps)} fps{' (variable)' if video.variable_rate else ''}"
         turned = [f"turned by {video.rotation}°"] if video.rotation else []
@@ -111,7 +111,7 @@ def _video_rows(memory: VideoMemory) -> Iterator[tuple[str, str]]:
                     rate,
                     video.codec,
                     *turned,
-                    f"read by {video.reader}",
+                    f"read by {video.reader}{_auto(outcome, 'reader')}",
                 ]
             ),
         )
@@ -169,11 +169,24 @@ def _model_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     config = outcome.model.config
     folder = outcome.model.adapter.folder
     yield "Model", EMBEDDED if outcome.embedded else folder
-    yield "", f"{config.model.adapter}, {config.model.dtype}, {outcome.model.backend.describe()}"
+    yield (
+        "",
+        " · ".join(
+            [
+                f"{config.model.adapter}{_auto(outcome, 'adapter')}",
+                f"{config.model.dtype}{_auto(outcome, 'dtype')}",
+                f"{outcome.model.backend.describe()}{_auto(outcome, 'backend')}",
+            ]
+        ),
+    )
     parts = (("Selector", config.selector), ("Compressor", config.compressor))
     for label, part in parts:
         options = ", ".join(f"{key}={value}" for key, value in part.options.items())
         yield label, f"{part.name} ({options})" if options else part.name
+
+
+def _auto(outcome: Outcome, option: str) -> str:
+    return " (auto)" if option in outcome.auto else ""
 
 
 def _speed(answers: list[Answer]) -> str:
@@ -181,7 +194,7 @@ def _speed(answers: list[Answer]) -> str:
     each = [answer.token_seconds for answer in answers if answer.token_seconds is not None]
     further = f", {units.seconds(sum(each) / len(each))} a further token (TPOT)" if each else ""
     mean = f" (means of {len(answers)} answers)" if len(answers) > 1 else ""
-    return f"{units.seconds(first)} to the first token (TTFT){further}{mean}"
+    return f"{units.seconds(first)} from question to first token (TTFT){further}{mean}"
 
 
 def _costs(outcome: Outcome, width: int) -> Table:

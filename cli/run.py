@@ -1,6 +1,5 @@
 """`retake run`: watch a video and answer questions about it."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,7 +109,7 @@ def command(
     from retake import api
 
     from . import configuration
-    from .console import stderr, stdout
+    from .console import print_json, stderr, stdout
     from .questions import find_video, gather
     from .report import EMBEDDED, show
 
@@ -134,7 +133,7 @@ def command(
 
         if outcome.embedded:
             stderr().print(f"The model is {EMBEDDED}.")
-        click.echo(json.dumps(document(outcome), indent=2))
+        print_json(document(outcome))
         return
     show(outcome, stdout(), answers=not stream)
 
@@ -185,7 +184,7 @@ def _run(config: "RunConfig", video: Path, asked: "list[Asked]", *, stream: bool
             answers = list(_ask(model, memory, asked, told))
     if stream:
         answers = list(_stream(model, memory, asked))
-    return Outcome(model, config.model.path is None, memory, tuple(answers), load)
+    return Outcome(model, config, memory, tuple(answers), load)
 
 
 def _ask(

@@ -57,7 +57,7 @@ def process() -> Run:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
             env={**os.environ, "COLUMNS": "100", **environment},
             check=False,
         )
