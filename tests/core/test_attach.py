@@ -141,6 +141,23 @@ def test_nothing_is_left_after_a_failing_question(stage: Any) -> None:
     assert torch.equal(stage.ask(engine, prefilled), want)
 
 
+def test_what_the_user_watched_before_does_not_matter(stage: Any) -> None:
+    """What the model remembers of a user's own video changes no answer, and is put back."""
+    engine = stage.engine()
+    prefilled = stage.prefill(engine)
+    want = stage.ask(engine, prefilled)
+    inner = stage.adapter.model.model
+    theirs = torch.tensor([[40]])
+    inner.rope_deltas = theirs
+    try:
+        assert torch.equal(stage.ask(engine, prefilled), want)
+        with engine.asking(prefilled, 1):
+            inner.rope_deltas = None
+        assert inner.rope_deltas is theirs
+    finally:
+        inner.rope_deltas = None
+
+
 def test_the_users_own_hooks_stay(stage: Any) -> None:
     """Hooks that were there before still run, attached or not."""
     seen: list[int] = []
