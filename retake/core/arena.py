@@ -6,6 +6,9 @@ concatenation and the past is never copied. `ArenaCache` is a `transformers` cac
 stock `generate` decodes from it. What this module does not know: scores and budgets.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
@@ -80,11 +83,11 @@ class ArenaLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         self.positions[:, start:end] = positions
         self.length = end
 
-    def fork(self, room: int) -> "ArenaLayer":
+    def fork(self, room: int, *, share: bool = True) -> "ArenaLayer":
         """A layer that reads this one's pairs and writes behind them.
 
-        It shares the buffers where they hold `room` pairs, so that asking costs no copy;
-        writing behind `length` never touches what this layer has.
+        It shares the buffers where it may and they hold `room` pairs, so that asking costs no
+        copy; writing behind `length` never touches what this layer has.
         """
         other = ArenaLayer(max(room, self.room), self.axes)
         other.length = self.length
@@ -93,14 +96,19 @@ class ArenaLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         other.keys, other.values, other.positions = self.keys, self.values, self.positions
         other.room = self.room
         other.is_initialized = True
-        other._make_room(room)
+        if share:
+            other._make_room(room)
+        else:
+            other._move(room)
         return other
 
     def _make_room(self, needed: int) -> None:
         """Move to larger buffers where these are full: decoding past the reserved room."""
-        if needed <= self.room:
-            return
-        room = max(needed, self.room + self.room // 4 + 16)
+        if needed > self.room:
+            self._move(max(needed, self.room + self.room // 4 + 16))
+
+    def _move(self, room: int) -> None:
+        """Copy what is held to buffers of this layer's own."""
         for name in ("keys", "values"):
             old = getattr(self, name)
             new = old.new_empty(*old.shape[:2], room, old.shape[3])
@@ -150,9 +158,6 @@ class ArenaLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     def batch_repeat_interleave(self, repeats: int) -> None:
         if self.is_initialized and repeats > 1:
             self._own_rows(torch.arange(self.keys.shape[0]).repeat_interleave(repeats))
-            # All rows of a batch share their positions; buffers are shared no longer, and
-            # neither may these be.
-            self.positions = self.positions.clone()
 
 
 class ArenaCache(Cache):
@@ -162,15 +167,28 @@ class ArenaCache(Cache):
 
     def __init__(self, layers: list[ArenaLayer]) -> None:
         super().__init__(layers=list(layers))
+        self._lent = False
 
     @classmethod
     def allocate(cls, layers: int, room: int, axes: int) -> "ArenaCache":
         """Empty arenas with room for so many pairs each (taken when the first arrives)."""
         return cls([ArenaLayer(room, axes) for _ in range(layers)])
 
-    def fork(self, extra: int) -> "ArenaCache":
-        """A cache that continues this one by up to `extra` tokens and leaves it unchanged."""
-        return ArenaCache([layer.fork(layer.length + extra) for layer in self.layers])
+    @contextmanager
+    def forked(self, extra: int) -> "Iterator[ArenaCache]":
+        """A cache that continues this one by up to `extra` tokens and leaves it unchanged.
+
+        One fork at a time writes into the room behind this cache's own pairs; one that is
+        opened while another is has buffers of its own.
+        """
+        share = not self._lent
+        self._lent = True
+        try:
+            yield ArenaCache(
+                [layer.fork(layer.length + extra, share=share) for layer in self.layers]
+            )
+        finally:
+            self._lent = self._lent and not share
 
     def lengths(self) -> list[int]:
         """Pairs held by each layer."""

@@ -128,11 +128,11 @@ class Engine:
             prefilled: text and video.
             room: pairs that question and answer may need.
         """
-        cache = prefilled.cache.fork(room)
-        run = _Run(self, len(cache.layers))
-        run.continue_from(prefilled.next_position, cache.lengths())
-        with torch.inference_mode(), attached(self.adapter, run):
-            yield cache
+        with prefilled.cache.forked(room) as cache:
+            run = _Run(self, len(cache.layers))
+            run.continue_from(prefilled.next_position, cache.lengths())
+            with torch.inference_mode(), attached(self.adapter, run):
+                yield cache
 
 
 class _Run:

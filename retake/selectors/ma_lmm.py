@@ -34,7 +34,7 @@ class MaLmm(FrameSelector):
 
     def select(self, tokens: VisualTokens) -> Selection:
         bank = tokens.features
-        sizes = torch.ones(bank.shape[:2], dtype=bank.dtype, device=bank.device)
+        sizes = torch.ones(bank.shape[:2], dtype=torch.float32, device=bank.device)
         steps = torch.arange(tokens.steps, device=bank.device)[:, None].repeat(1, tokens.patches)
         for _ in range(tokens.steps - count_of(self.keep_ratio, tokens.steps)):
             bank, sizes, steps = self._merge_once(bank, sizes, steps)
@@ -59,7 +59,9 @@ class MaLmm(FrameSelector):
             weights = sizes.gather(0, pair)
             tokens = bank.gather(0, pair[..., None].expand(-1, -1, bank.shape[2]))
             total = weights.sum(dim=0)
-            mean = (tokens * weights[..., None]).sum(dim=0) / total[:, None]
-            shorter.scatter_(0, earlier[None, :, None].expand(1, -1, bank.shape[2]), mean[None])
+            mean = (tokens.float() * weights[..., None]).sum(dim=0) / total[:, None]
+            shorter.scatter_(
+                0, earlier[None, :, None].expand(1, -1, bank.shape[2]), mean[None].to(bank.dtype)
+            )
             counts.scatter_(0, earlier[None], total[None])
         return shorter, counts, steps.gather(0, chosen)

@@ -115,33 +115,48 @@ def test_a_fork_never_changes_its_origin(extra: int) -> None:
     for layer in cache.layers:
         _write(layer, 4)
     before = [_held(layer) for layer in cache.layers]
-    fork = cache.fork(extra)
-    assert all(_same(b, _held(layer)) for b, layer in zip(before, fork.layers, strict=True))
-    for layer in fork.layers:
-        _write(layer, 9, seed=7)
-    assert fork.lengths() == [13, 13]
+    with cache.forked(extra) as fork:
+        assert all(_same(b, _held(layer)) for b, layer in zip(before, fork.layers, strict=True))
+        for layer in fork.layers:
+            _write(layer, 9, seed=7)
+        assert fork.lengths() == [13, 13]
     assert cache.lengths() == [4, 4]
     assert all(_same(b, _held(layer)) for b, layer in zip(before, cache.layers, strict=True))
-    again = cache.fork(extra)
-    assert all(_same(b, _held(layer)) for b, layer in zip(before, again.layers, strict=True))
+    with cache.forked(extra) as again:
+        assert all(_same(b, _held(layer)) for b, layer in zip(before, again.layers, strict=True))
+
+
+def test_two_forks_at_once_do_not_mix() -> None:
+    """What one fork writes, another that is open at the same time never reads."""
+    cache = ArenaCache.allocate(1, room=20, axes=1)
+    _write(cache.layers[0], 4)
+    with cache.forked(9) as one:
+        _write(one.layers[0], 3, seed=1)
+        held = _held(one.layers[0])
+        with cache.forked(9) as two:
+            _write(two.layers[0], 5, seed=2)
+        assert _same(held, _held(one.layers[0]))
+    with cache.forked(9) as later:
+        assert later.layers[0].keys.data_ptr() == cache.layers[0].keys.data_ptr()
 
 
 def test_a_fork_shares_memory_where_there_is_room() -> None:
     """Asking within the reserved room copies nothing."""
     cache = ArenaCache.allocate(1, room=10, axes=1)
     _write(cache.layers[0], 4)
-    near, far = cache.fork(6), cache.fork(7)
-    assert near.layers[0].keys.data_ptr() == cache.layers[0].keys.data_ptr()
-    assert far.layers[0].keys.data_ptr() != cache.layers[0].keys.data_ptr()
+    with cache.forked(6) as near:
+        assert near.layers[0].keys.data_ptr() == cache.layers[0].keys.data_ptr()
+    with cache.forked(7) as far:
+        assert far.layers[0].keys.data_ptr() != cache.layers[0].keys.data_ptr()
 
 
 def test_a_fork_of_an_empty_layer() -> None:
     """Nothing is held yet; the fork starts on its own."""
     cache = ArenaCache.allocate(1, room=2, axes=1)
-    fork = cache.fork(5)
-    _write(fork.layers[0], 4)
-    assert cache.nbytes() == 0
-    assert fork.lengths() == [4]
+    with cache.forked(5) as fork:
+        _write(fork.layers[0], 4)
+        assert cache.nbytes() == 0
+        assert fork.lengths() == [4]
 
 
 @pytest.mark.parametrize(
@@ -157,13 +172,14 @@ def test_rows_of_a_fork_are_its_own(rows: list[int], act: object) -> None:
     cache = ArenaCache.allocate(1, room=10, axes=1)
     _write(cache.layers[0], 4)
     before = _held(cache.layers[0])
-    layer = cache.fork(6).layers[0]
-    act(layer)  # type: ignore[operator]
-    keys, _ = _write(layer, 3, seed=5, batch=len(rows))
-    assert torch.equal(layer.keys[:, :, :4], before[0][rows])
-    assert torch.equal(layer.keys[:, :, 4:7], keys)
-    assert layer.cached_positions().tolist() == [list(range(7))]
-    assert _same(before, _held(cache.layers[0]))
+    with cache.forked(6) as fork:
+        layer = fork.layers[0]
+        act(layer)  # type: ignore[operator]
+        keys, _ = _write(layer, 3, seed=5, batch=len(rows))
+        assert torch.equal(layer.keys[:, :, :4], before[0][rows])
+        assert torch.equal(layer.keys[:, :, 4:7], keys)
+        assert layer.cached_positions().tolist() == [list(range(7))]
+        assert _same(before, _held(cache.layers[0]))
 
 
 def test_rows_of_an_empty_layer() -> None:
