@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from retake.datasets.scenes.questions import KINDS, LETTERS, Question, ask
-from retake.datasets.scenes.world import COLOURS, SHAPES, Script, write_script
+from retake.datasets.scenes.world import COLOURS, MAX_NEEDLES, SHAPES, Script, write_script
 from training.embedded.footage import Footage, play
 
 PREFIX = (
@@ -55,6 +55,7 @@ class Lesson:
         kinds, varied: what is asked, and whether wordings vary.
         open_share, copy_share: of the questions, those answered by a word; those that
             need no video ("Which option matches red?").
+        crowded: share of the videos with up to eight needles instead of up to four.
     """
 
     steps: int
@@ -64,6 +65,7 @@ class Lesson:
     varied: bool = True
     open_share: float = 0.25
     copy_share: float = 0.0
+    crowded: float = 0.5
 
 
 @attrs.frozen
@@ -163,7 +165,7 @@ def draw_batch(lesson: Lesson, footage: Footage, writer: Writer, rng: np.random.
     wording = _wording(rng) if lesson.varied else PLAIN
     frames, lines, kinds = [], [], []
     for _ in range(lesson.videos):
-        script = write_script(lesson.steps, int(rng.integers(2**31)), split="train")
+        script = _script(lesson, rng)
         frames.append(play(script, footage, rng)[0])
         questions = _questions(script, lesson, rng)
         kinds.append([question.kind for question in questions])
@@ -171,6 +173,14 @@ def draw_batch(lesson: Lesson, footage: Footage, writer: Writer, rng: np.random.
             is_open = bool(rng.random() < lesson.open_share)
             lines.append(writer.line(question, wording, is_open, rng))
     return _collate(lesson, np.stack(frames), lines, kinds, writer.pad)
+
+
+def _script(lesson: Lesson, rng: np.random.Generator) -> Script:
+    """A script of the training split; if crowded, with as many needles as eight."""
+    needles = None
+    if rng.random() < lesson.crowded:
+        needles = int(rng.integers(1, min(MAX_NEEDLES, (lesson.steps - 1) // 3) + 1))
+    return write_script(lesson.steps, int(rng.integers(2**31)), needles=needles, split="train")
 
 
 def _wording(rng: np.random.Generator) -> Wording:

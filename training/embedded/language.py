@@ -19,6 +19,7 @@ from training.embedded.architecture import TRAINED_STEPS, Model
 from training.embedded.batches import PREFIX, Batch, Lesson, Writer, draw_batch
 from training.embedded.footage import Footage
 from training.embedded.forward import Eviction, answer, encode_steps, read_video
+from training.embedded.names import start_from_names
 from training.embedded.pixels import patchify
 from training.embedded.report import Progress
 
@@ -27,7 +28,7 @@ from training.embedded.report import Progress
 class Course:
     """How long phase two is and how much is asked at once."""
 
-    steps: int = 1000
+    steps: int = 900
     videos: int = 16
     questions: int = 8
     longest: int = TRAINED_STEPS
@@ -58,9 +59,9 @@ class Stage:
 
 LOOKUPS = ("needle_colour", "needle_shape", "scene_colour", "scene_shape")
 STAGES = (
-    Stage((4, 8), 0.85, 0.2, 1.0, LOOKUPS, varied=0.0),
-    Stage((4, 12), 0.8, 0.4, 0.5, copy_share=0.15, varied=0.3),
-    Stage((8, 24), 0.85, 0.5, 0.3, copy_share=0.05),
+    Stage((8, 16), 0.8, 0.25, 0.6, LOOKUPS, copy_share=0.2, varied=0.0),
+    Stage((8, 16), 0.8, 0.6, 0.4, copy_share=0.1, varied=0.3),
+    Stage((8, 24), 0.85, 0.85, 0.3, copy_share=0.05),
     Stage((12, TRAINED_STEPS), 1.0, 1.0, 0.25, evicted=0.33),
 )
 
@@ -84,10 +85,11 @@ def train_language(
     progress: Progress,
 ) -> None:
     """Trains everything but the vision tower, in place."""
+    start_from_names(model, footage, writer, rng)
     helpers = Helpers(128, len(model.lm_head.weight))
     weights = [p for p in model.parameters() if p.requires_grad] + [*helpers.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=course.rate, betas=(0.9, 0.98), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, course.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, (step + 1) / 60))
     stage, grade = 0, 0.0
     for step in range(course.steps):
         batch = draw_batch(draw_lesson(STAGES[stage], course, rng), footage, writer, rng)
@@ -95,7 +97,7 @@ def train_language(
         with torch.autocast("cpu", torch.bfloat16):
             hidden = run(model, batch, writer, rng, eviction)
             loss, right = answer_loss(model, hidden, batch)
-            loss = loss + _helper_loss(helpers, hidden, batch)
+            loss = loss + helper_loss(helpers, hidden, batch)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(weights, 1.0)
@@ -145,14 +147,6 @@ def _stretches(videos: int, rng: np.random.Generator) -> list[float]:
     return [float(f) if rng.random() < 0.5 else 1.0 for f in factors]
 
 
-def _rate(step: int, steps: int) -> float:
-    """Warm-up, flat for six tenths, then a cosine to zero."""
-    warm, flat = min(60, steps // 10 + 1), 0.6 * steps
-    if step < flat:
-        return min(1.0, (step + 1) / warm)
-    return 0.5 * (1 + float(np.cos(np.pi * (step - flat) / (steps - flat))))
-
-
 def draw_lesson(stage: Stage, course: Course, rng: np.random.Generator) -> Lesson:
     """One lesson of a stage."""
     low, high = (min(bound, course.longest) for bound in stage.steps)
@@ -186,7 +180,7 @@ def answer_loss(model: Model, hidden: Tensor, batch: Batch) -> tuple[Tensor, flo
     return loss, float((logits.argmax(-1) == answers).float().mean())
 
 
-def _helper_loss(helpers: Helpers, hidden: Tensor, batch: Batch) -> Tensor:
+def helper_loss(helpers: Helpers, hidden: Tensor, batch: Batch) -> Tensor:
     """The plain answer at the question's end; letter and truth at every option."""
     flat = hidden.flatten(0, 1)
     rows = torch.arange(flat.shape[0])

@@ -2,7 +2,7 @@
 
 The idea: once letters and lookups are learned, what is left to gain is sight. The tower
 gets its naming lessons again, on heads fitted to what it says already, while the language
-model keeps answering from whatever the tower says by then. No other helper is needed.
+model keeps answering from whatever the tower says by then.
 """
 
 import numpy as np
@@ -16,9 +16,11 @@ from training.embedded.forward import encode_steps
 from training.embedded.language import (
     STAGES,
     Course,
+    Helpers,
     answer_loss,
     choose_eviction,
     draw_lesson,
+    helper_loss,
     run,
 )
 from training.embedded.report import Progress
@@ -39,7 +41,9 @@ def train_together(
     tower = model.model.visual.requires_grad_(True)
     heads = fit_heads(model, footage, rng)
     seeing = [*tower.parameters(), *heads.parameters()]
-    speaking = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
+    helpers = Helpers(128, len(model.lm_head.weight))
+    language = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
+    speaking = [*language, *helpers.parameters()]
     groups = [{"params": speaking, "lr": course.rate}, {"params": seeing, "lr": SIGHT_RATE}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.03)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -51,7 +55,9 @@ def train_together(
         patches, targets, shares = draw_steps(footage, rng)
         with torch.autocast("cpu", torch.bfloat16):
             named, sight = naming_loss(heads, encode_steps(model, patches), targets, shares)
-            loss, right = answer_loss(model, run(model, batch, writer, rng, eviction), batch)
+            hidden = run(model, batch, writer, rng, eviction)
+            loss, right = answer_loss(model, hidden, batch)
+            loss = loss + helper_loss(helpers, hidden, batch)
         optimizer.zero_grad()
         torch.autograd.backward(named + loss)
         nn.utils.clip_grad_norm_(seeing, 1.0)

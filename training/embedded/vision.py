@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from retake.datasets.scenes.render import CardView
-from retake.datasets.scenes.world import COLOURS, SHAPES, Needle
+from retake.datasets.scenes.render import CardView, SceneView
+from retake.datasets.scenes.world import COLOURS, SHAPES, Needle, Scene
 from training.embedded.architecture import SIDE, Model
 from training.embedded.footage import Footage, hold
 from training.embedded.forward import encode_steps
@@ -22,7 +22,7 @@ from training.embedded.report import Progress
 NONE = 8  # the class of "no card here"
 CLASSES = (8, 8, 9, 9)  # object and colour of the scene, object and colour of the card
 STEPS = 320  # a batch
-CARD_SHARE, CUT_SHARE = 0.55, 0.1
+CARD_SHARE, CUT_SHARE, FRESH_SHARE = 0.55, 0.1, 0.6
 
 
 def train_vision(
@@ -79,10 +79,9 @@ def _draw_step(
     kinds = rng.integers(8, size=(2, 2))
     if rng.random() > CUT_SHARE:
         kinds[1] = kinds[0]
-    strips = [footage.scene(SHAPES[shape], COLOURS[colour], rng) for shape, colour in kinds]
-    at = int(rng.integers(len(strips[0]) - 1))
+    pairs = [_pair(footage, SHAPES[shape], COLOURS[colour], rng) for shape, colour in kinds]
     same = (kinds[0] == kinds[1]).all()
-    picture[:] = [strips[0][at], strips[0][at + 1] if same else strips[1][at]]
+    picture[:] = [pairs[0][0], pairs[0][1] if same else pairs[1][0]]
     label[:, :2] = kinds
     if rng.random() < CARD_SHARE:
         shape, colour = (int(x) for x in rng.integers(8, size=2))
@@ -92,6 +91,19 @@ def _draw_step(
         label[shown, 2:] = shape, colour
     gain, lift = rng.uniform(0.9, 1.08), rng.uniform(-8, 8)  # another exposure
     picture[:] = np.clip(picture * np.float32(gain) + np.float32(lift), 0, 255).astype(np.uint8)
+
+
+def _pair(footage: Footage, shape: str, colour: str, rng: np.random.Generator) -> np.ndarray:
+    """Two neighbouring frames [2, 56, 56, 3]: as filmed, or on a background never seen before."""
+    if rng.random() < FRESH_SHARE:
+        view = SceneView(Scene(0, 8, shape, colour, int(rng.integers(2**31))), SIDE)
+        start = float(rng.uniform(0, 60))
+        noise = rng.normal(0, rng.uniform(0.3, 2.5), (2, SIDE, SIDE, 1))
+        drawn = np.stack([view.draw(start), view.draw(start + 0.5)])
+        return np.clip(drawn + noise + 0.5, 0, 255).astype(np.uint8)
+    strip = footage.scene(shape, colour, rng)
+    at = int(rng.integers(len(strip) - 1))
+    return strip[at : at + 2]
 
 
 def naming_loss(
