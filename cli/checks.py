@@ -105,7 +105,10 @@ def _versions() -> Iterator[Check]:
 
 
 def _package(requirement: Requirement) -> Check:
-    name, accepted = requirement.name, str(requirement.specifier)
+    name, accepted = (
+        requirement.name,
+        ",".join(sorted(map(str, requirement.specifier), reverse=True)),
+    )
     advice = f"Install it with: pip install '{name}{accepted}'"
     try:
         found = metadata.version(name)

@@ -25,6 +25,7 @@ class Outcome:
         memory: the watched video.
         answers: each question with its answer.
         load_cost: of loading the model.
+        video: what was watched, as it was asked for.
     """
 
     model: VideoModel
@@ -32,6 +33,7 @@ class Outcome:
     memory: VideoMemory
     answers: tuple[tuple[Asked, Answer], ...]
     load_cost: StageCost
+    video: str
 
     @property
     def embedded(self) -> bool:

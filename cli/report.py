@@ -70,7 +70,7 @@ def _plain_answers(answers: tuple[tuple[Asked, Answer], ...]) -> Table:
 def _facts(outcome: Outcome) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="cyan", no_wrap=True)
-    grid.add_column()
+    grid.add_column(overflow="fold")
     for label, value in _rows(outcome):
         grid.add_row(label, value)
     return grid
@@ -101,7 +101,7 @@ def _video_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     if video is not None:
         rate = f"{units.rate(video.fps)} fps{' (variable)' if video.variable_rate else ''}"
         turned = [f"turned by {video.rotation}°"] if video.rotation else []
-        yield "Video", video.path
+        yield "Video", outcome.video
         yield (
             "",
             " · ".join(
@@ -111,7 +111,7 @@ def _video_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
                     rate,
                     video.codec,
                     *turned,
-                    f"read by {video.reader}{_auto(outcome, 'reader')}",
+                    f"read by {video.reader}{' (auto)' if 'reader' in outcome.auto else ''}",
                 ]
             ),
         )
@@ -169,24 +169,18 @@ def _model_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     config = outcome.model.config
     folder = outcome.model.adapter.folder
     yield "Model", EMBEDDED if outcome.embedded else folder
-    yield (
-        "",
-        " · ".join(
-            [
-                f"{config.model.adapter}{_auto(outcome, 'adapter')}",
-                f"{config.model.dtype}{_auto(outcome, 'dtype')}",
-                f"{outcome.model.backend.describe()}{_auto(outcome, 'backend')}",
-            ]
-        ),
-    )
+    details = (config.model.adapter, config.model.dtype, outcome.model.backend.describe())
+    yield "", " · ".join(details) + _auto(outcome)
     parts = (("Selector", config.selector), ("Compressor", config.compressor))
     for label, part in parts:
         options = ", ".join(f"{key}={value}" for key, value in part.options.items())
         yield label, f"{part.name} ({options})" if options else part.name
 
 
-def _auto(outcome: Outcome, option: str) -> str:
-    return " (auto)" if option in outcome.auto else ""
+def _auto(outcome: Outcome) -> str:
+    """Which options of the model were left to be decided."""
+    found = [name for name in outcome.auto if name != "reader"]
+    return f" (auto: {', '.join(found)})" if found else ""
 
 
 def _speed(answers: list[Answer]) -> str:

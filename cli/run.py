@@ -127,7 +127,7 @@ def command(
     _check_video(path, config)
     asked = gather(path, questions, given["questions_file"])
     stream = stream and stdout().is_terminal
-    outcome = _run(config, path, asked, stream=stream)
+    outcome = _run(config, path, asked, name=video, stream=stream)
     if as_json:
         from .record import document
 
@@ -164,7 +164,9 @@ def _check_video(path: Path, config: "RunConfig") -> None:
         check_file(path)
 
 
-def _run(config: "RunConfig", video: Path, asked: "list[Asked]", *, stream: bool) -> "Outcome":
+def _run(
+    config: "RunConfig", video: Path, asked: "list[Asked]", *, name: str, stream: bool
+) -> "Outcome":
     """Load, watch, ask."""
     from retake import api
     from retake.core.memory import StageCost
@@ -184,7 +186,7 @@ def _run(config: "RunConfig", video: Path, asked: "list[Asked]", *, stream: bool
             answers = list(_ask(model, memory, asked, told))
     if stream:
         answers = list(_stream(model, memory, asked))
-    return Outcome(model, config, memory, tuple(answers), load)
+    return Outcome(model, config, memory, tuple(answers), load, name)
 
 
 def _ask(
