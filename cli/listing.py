@@ -100,16 +100,17 @@ def _lines(parts: "list[Part]", *, wide: bool) -> "Table":
 
 
 def _in_full(console: "Console", part: "Part") -> None:
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
     console.print(Text(f"  {part.name}", "cyan"))
     if part.broken:
-        console.print(Text(f"    broken: {part.broken}", "red"))
+        console.print(Padding(Text(f"broken: {part.broken}", "red"), (0, 0, 0, 4)))
     source = f" {part.source}." if part.source else ""
     origin = "" if _is_ours(part) or not part.origin else f" From {part.origin}."
     if part.summary:
-        console.print(f"    {part.summary}{source}{origin}")
+        console.print(Padding(f"{part.summary}{source}{origin}", (0, 0, 0, 4), expand=False))
     table = Table.grid(padding=(0, 2, 0, 0))
     for option in part.options:
         row = (f"      {option.name}", option.type, option.default, option.help)

@@ -14,6 +14,8 @@ import retake as library
 from retake.core.errors import UsageError
 from retake.datasets.scenes import Clip
 from tests.cli.conftest import Run
+from tests.video.broken import make_corrupt
+from tests.video.make import make_video
 
 MINE = '''\
 import retake
@@ -52,6 +54,35 @@ def test_known_questions_are_asked_and_marked(watched: Run, scene: Clip) -> None
     assert result.code == 0, result.err
     assert f"of {len(scene.questions)} right" in result.out
     assert scene.questions[0].answer in result.out
+
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_report_fits_the_terminal(
+    watched: Run, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    """Nothing sticks out, and nothing is cut off."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = watched().out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert not any("…" in line for line in lines)
+
+
+def test_question_over_budget_is_warned_about(watched: Run) -> None:
+    """A question that was not reserved for is answered, and the excess is said."""
+    words = ("What is it?", "--budget", "80", "--reserve", "0")
+    assert "exceeds the budget of 80" in watched(*words).out
+    data = watched(*words, "--json").data
+    assert data["answers"][0]["over_budget"] > 0
+    assert len(data["warnings"]) == 1
+
+
+def test_unreadable_frames_are_reported(retake: Run, checkpoint: Path, tmp_path: Path) -> None:
+    """Frames left out are counted in the report and listed in the document."""
+    damaged = make_corrupt(tmp_path / "bad.mp4", make_video(tmp_path / "ok.mp4"), [14, 15, 16])
+    words = ("run", damaged, "Which?", "--model", checkpoint, "--max-new-tokens", "2")
+    words = (*words, "--fps", "24", "--on-bad-frame", "report")
+    assert "could not be decoded" in " ".join(retake(*words).out.split())
+    assert retake(*words, "--json").data["frames"]["unreadable"][0]["reason"]
 
 
 def test_json_document(watched: Run, scene: Clip, checkpoint: Path) -> None:
