@@ -123,12 +123,9 @@ def _registered(
     """Finds the parts of a registry; one that cannot be imported does not hide the others."""
 
     def parts() -> list[Part]:
-        found = []
-        try:
-            registry.names()
-        except RetakeError as clash:
-            found.append(Part("(plug-in)", "", broken=str(clash)))
-        for entry in registry.entries():
+        entries = registry.entries()
+        found = [Part("(plug-in)", "", broken=clash.message) for clash in registry.clashes]
+        for entry in entries:
             try:
                 cls = registry.get(entry.name)
                 unusable = note(cls) if note else ""

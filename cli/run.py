@@ -155,13 +155,14 @@ def _configure(given: dict[str, Any]) -> "RunConfig":
 def _check_video(path: Path, config: "RunConfig") -> None:
     """Refuse what cannot be watched before a model of many gigabytes is loaded."""
     from retake.video import open_video
-    from retake.video.checks import check_file
 
-    if path.is_dir():
-        rules = config.video
-        open_video(path, reader=rules.reader, folder_fps=rules.folder_fps).close()
-    else:
-        check_file(path)
+    rules = config.video
+    open_video(
+        path,
+        reader=rules.reader,
+        folder_fps=rules.folder_fps,
+        on_bad_frame=rules.on_bad_frame,
+    ).close()
 
 
 def _run(

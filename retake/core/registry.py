@@ -53,6 +53,8 @@ class Registry(Generic[T]):
         self._group = entry_point_group
         self._entries: dict[str, Entry] = {}
         self._scanned = False
+        #: Plug-ins refused because their name is taken; they must not stop what works.
+        self.clashes: list[UsageError] = []
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Decorator: make a class available under a name.
@@ -112,7 +114,11 @@ class Registry(Generic[T]):
             return
         self._scanned = True
         for point in entry_points(group=self._group):
-            self._add(Entry(point.name, _distribution(point), point.value))
+            entry = Entry(point.name, _distribution(point), point.value)
+            try:
+                self._add(entry)
+            except UsageError as clash:
+                self.clashes.append(clash)
 
     def _resolve(self, entry: Entry) -> type[T]:
         if isinstance(entry.target, str):

@@ -75,13 +75,17 @@ def test_broken_plugin_is_listed(process: Run, tmp_path: Path) -> None:
     info = tmp_path / "sad_plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sad-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[retake.selectors]\nsad = sad_plugin:Sad\n")
+    (info / "entry_points.txt").write_text(
+        "[retake.selectors]\nsad = sad_plugin:Sad\nuniform = sad_plugin:Uniform\n"
+    )
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     result = process("list", "selectors", "--json", PYTHONPATH=path)
     assert result.code == 0, result.err
     parts = {part["name"]: part for part in result.data["selectors"]}
     assert "sad_plugin" in parts["sad"]["broken"]
     assert parts["sad"]["origin"] == "sad-plugin"
+    assert "'uniform' is taken" in parts["(plug-in)"]["broken"]
+    assert parts["uniform"]["broken"] is None
     assert parts["dpselect"]["broken"] is None
 
 

@@ -123,6 +123,20 @@ def test_plug_ins_are_found_and_not_imported(monkeypatch: pytest.MonkeyPatch) ->
         found.get("broken")
 
 
+def test_a_plug_in_cannot_take_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plug-in of a name that is taken is left out and told of; everything else works."""
+    points = [
+        EntryPoint("mine", "no.such.package:Thing", "g"),
+        EntryPoint("later", "retake.compressors.none:NoCompression", "g"),
+    ]
+    monkeypatch.setattr(module, "entry_points", lambda group: points)
+    found: Registry[KVCompressor] = Registry("compressor", KVCompressor, entry_point_group="g")
+    found.register_lazy("mine", "retake.compressors.pivotkv:PivotKV")
+    assert found.get("mine").__name__ == "PivotKV"
+    assert found.names() == ["later", "mine"]
+    assert ["'mine' is taken" in str(clash) for clash in found.clashes] == [True]
+
+
 def test_listing_names_imports_no_method() -> None:
     """Names are there without importing what they stand for."""
     code = (
