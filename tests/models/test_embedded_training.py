@@ -175,8 +175,7 @@ def test_quick_training_saves_a_folder_that_loads(tmp_path: Path) -> None:
     assert (
         len(AutoTokenizer.from_pretrained(tmp_path / "out")) == loaded.config.text_config.vocab_size
     )
-    settings = (Setting(1), Setting(1, keep=0.25))
-    text = table(measure(tmp_path / "out", 1, settings))
+    text = table(measure(tmp_path / "out", 1, (Setting(1, keep=0.25),)))
     assert "needle_colour" in text
     card = tmp_path / "README.md"
     card.write_text("a\n<!-- accuracy -->\nold\n<!-- /accuracy -->\nz\n")

@@ -28,11 +28,12 @@ from training.embedded.report import Progress
 class Course:
     """How long phase two is and how much is asked at once."""
 
-    steps: int = 900
+    steps: int = 850
     videos: int = 16
     questions: int = 8
     longest: int = TRAINED_STEPS
     rate: float = 2e-3
+    samples: int = 8  # batches that starting points are fitted to
 
 
 @attrs.frozen
@@ -62,7 +63,7 @@ STAGES = (
     Stage((8, 16), 0.8, 0.25, 0.6, LOOKUPS, copy_share=0.2, varied=0.0),
     Stage((8, 16), 0.8, 0.6, 0.4, copy_share=0.1, varied=0.3),
     Stage((8, 24), 0.85, 0.85, 0.3, copy_share=0.05),
-    Stage((12, TRAINED_STEPS), 1.0, 1.0, 0.25, evicted=0.33),
+    Stage((8, TRAINED_STEPS), 1.0, 1.0, 0.2, evicted=0.3),
 )
 
 
@@ -85,7 +86,7 @@ def train_language(
     progress: Progress,
 ) -> None:
     """Trains everything but the vision tower, in place."""
-    start_from_names(model, footage, writer, rng)
+    start_from_names(model, footage, writer, rng, course.samples)
     helpers = Helpers(128, len(model.lm_head.weight))
     weights = [p for p in model.parameters() if p.requires_grad] + [*helpers.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=course.rate, betas=(0.9, 0.98), weight_decay=0.05)
@@ -151,7 +152,7 @@ def draw_lesson(stage: Stage, course: Course, rng: np.random.Generator) -> Lesso
     """One lesson of a stage."""
     low, high = (min(bound, course.longest) for bound in stage.steps)
     return Lesson(
-        steps=int(rng.integers(low, high + 1)),
+        steps=int(np.exp(rng.uniform(np.log(low), np.log(high + 0.99)))),
         videos=course.videos,
         questions=course.questions,
         kinds=stage.kinds,

@@ -18,17 +18,16 @@ from training.embedded.footage import Footage
 from training.embedded.forward import encode_steps
 from training.embedded.vision import NONE, draw_steps
 
-BATCHES = 8
 COPY = 0.5  # how much of what was found attention passes on at first
 
 
 @torch.no_grad()
 def start_from_names(
-    model: Model, footage: Footage, writer: Writer, rng: np.random.Generator
+    model: Model, footage: Footage, writer: Writer, rng: np.random.Generator, batches: int
 ) -> None:
     """Sets the initial words, queries and outputs of a language model, in place."""
     embeddings = model.model.language_model.embed_tokens.weight
-    for name, direction in _directions(model, footage, rng).items():
+    for name, direction in _directions(model, footage, rng, batches).items():
         scaled = direction / direction.norm() * embeddings.shape[1] ** 0.5
         embeddings[writer.encode(name)[0]] = scaled
     model.lm_head.weight.copy_(embeddings / embeddings.shape[1] ** 0.5)
@@ -36,10 +35,12 @@ def start_from_names(
         _like_finds_like(layer.self_attn)
 
 
-def _directions(model: Model, footage: Footage, rng: np.random.Generator) -> dict[str, Tensor]:
+def _directions(
+    model: Model, footage: Footage, rng: np.random.Generator, batches: int
+) -> dict[str, Tensor]:
     """For each shape and colour, the mean visual token of its cards, and half its scenes'."""
     tokens, labels = [], []
-    for _ in range(BATCHES):
+    for _ in range(batches):
         patches, targets, _ = draw_steps(footage, rng)
         tokens.append(encode_steps(model, patches).mean(1))
         labels.append(torch.stack([target.argmax(-1) for target in targets], dim=1))

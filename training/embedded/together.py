@@ -27,6 +27,7 @@ from training.embedded.report import Progress
 from training.embedded.vision import CLASSES, draw_steps, naming_loss
 
 SIGHT_RATE = 1e-3
+SIGHTS = 160  # steps of video to name, a batch
 
 
 def train_together(
@@ -39,7 +40,7 @@ def train_together(
 ) -> None:
     """Trains the whole model, in place."""
     tower = model.model.visual.requires_grad_(True)
-    heads = fit_heads(model, footage, rng)
+    heads = fit_heads(model, footage, rng, course.samples)
     seeing = [*tower.parameters(), *heads.parameters()]
     helpers = Helpers(128, len(model.lm_head.weight))
     language = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
@@ -52,7 +53,7 @@ def train_together(
     for step in range(course.steps):
         batch = draw_batch(draw_lesson(STAGES[-1], course, rng), footage, writer, rng)
         eviction = choose_eviction(STAGES[-1], rng)
-        patches, targets, shares = draw_steps(footage, rng)
+        patches, targets, shares = draw_steps(footage, rng, SIGHTS)
         with torch.autocast("cpu", torch.bfloat16):
             named, sight = naming_loss(heads, encode_steps(model, patches), targets, shares)
             hidden = run(model, batch, writer, rng, eviction)
@@ -70,7 +71,7 @@ def train_together(
 
 @torch.no_grad()
 def fit_heads(
-    model: Model, footage: Footage, rng: np.random.Generator, *, batches: int = 12
+    model: Model, footage: Footage, rng: np.random.Generator, batches: int
 ) -> nn.ModuleList:
     """Naming heads that read the tower as it is: least squares, scaled up to be logits."""
     seen: list[torch.Tensor] = []

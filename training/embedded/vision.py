@@ -56,11 +56,13 @@ def train_vision(
     tower.requires_grad_(False)
 
 
-def draw_steps(footage: Footage, rng: np.random.Generator) -> tuple[Tensor, list[Tensor], Tensor]:
+def draw_steps(
+    footage: Footage, rng: np.random.Generator, count: int = STEPS
+) -> tuple[Tensor, list[Tensor], Tensor]:
     """Patches of steps that have nothing to do with one another, four class targets
     [S, classes], and scene weights [S]."""
-    pictures = np.empty((STEPS, 2, SIDE, SIDE, 3), dtype=np.uint8)
-    labels = np.full((STEPS, 2, 4), NONE)
+    pictures = np.empty((count, 2, SIDE, SIDE, 3), dtype=np.uint8)
+    labels = np.full((count, 2, 4), NONE)
     for picture, label in zip(pictures, labels, strict=True):
         _draw_step(picture, label, footage, rng)
     known = torch.from_numpy(labels)
@@ -77,11 +79,11 @@ def _draw_step(
 ) -> None:
     """Fills one step's two frames [2, 56, 56, 3] and their labels [2, 4], in place."""
     kinds = rng.integers(8, size=(2, 2))
-    if rng.random() > CUT_SHARE:
+    picture[:] = _pair(footage, SHAPES[kinds[0, 0]], COLOURS[kinds[0, 1]], rng)
+    if rng.random() < CUT_SHARE:
+        picture[1] = _pair(footage, SHAPES[kinds[1, 0]], COLOURS[kinds[1, 1]], rng)[0]
+    else:
         kinds[1] = kinds[0]
-    pairs = [_pair(footage, SHAPES[shape], COLOURS[colour], rng) for shape, colour in kinds]
-    same = (kinds[0] == kinds[1]).all()
-    picture[:] = [pairs[0][0], pairs[0][1] if same else pairs[1][0]]
     label[:, :2] = kinds
     if rng.random() < CARD_SHARE:
         shape, colour = (int(x) for x in rng.integers(8, size=2))
