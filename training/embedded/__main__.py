@@ -17,7 +17,7 @@ from training.embedded.vision import train_vision
 
 CHECKPOINT = Path(__file__).parents[2] / "retake/models/embedded/checkpoint"
 VISION_STEPS = 800
-LAST_COURSE = Course(steps=900, rate=1.5e-3)
+LAST_COURSE = Course(steps=1100, questions=12, rate=1.5e-3)
 QUICK = Course(steps=4, videos=2, questions=2, longest=8, samples=1)
 
 

@@ -65,6 +65,7 @@ STAGES = (
     Stage((8, 24), 0.85, 0.85, 0.3, copy_share=0.05),
     Stage((8, TRAINED_STEPS), 1.0, 1.0, 0.2, evicted=0.3),
 )
+LAST_STAGE = Stage((8, TRAINED_STEPS), 1.0, 1.0, 0.08, varied=0.6, evicted=0.2)
 
 
 class Helpers(nn.Module):

@@ -14,7 +14,7 @@ from training.embedded.batches import Writer, draw_batch
 from training.embedded.footage import Footage
 from training.embedded.forward import encode_steps
 from training.embedded.language import (
-    STAGES,
+    LAST_STAGE,
     Course,
     Helpers,
     answer_loss,
@@ -51,8 +51,8 @@ def train_together(
         optimizer, lambda step: min(1.0, (step + 1) / 30) * (1 - step / course.steps)
     )
     for step in range(course.steps):
-        batch = draw_batch(draw_lesson(STAGES[-1], course, rng), footage, writer, rng)
-        eviction = choose_eviction(STAGES[-1], rng)
+        batch = draw_batch(draw_lesson(LAST_STAGE, course, rng), footage, writer, rng)
+        eviction = choose_eviction(LAST_STAGE, rng)
         patches, targets, shares = draw_steps(footage, rng, SIGHTS)
         with torch.autocast("cpu", torch.bfloat16):
             named, sight = naming_loss(heads, encode_steps(model, patches), targets, shares)
