@@ -34,7 +34,7 @@ def build_config(tokenizer: Tokenizer) -> Qwen2VLConfig:
             "vocab_size": len(tokenizer),
             "hidden_size": 128,
             "intermediate_size": 384,
-            "num_hidden_layers": 4,
+            "num_hidden_layers": 6,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
             "max_position_embeddings": 32768,

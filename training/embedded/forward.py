@@ -99,12 +99,18 @@ def read_video(
 
 def answer(model: Model, reading: Reading, questions: Tensor) -> Tensor:
     """Last hidden states [B, Q, M, C] of questions embedded as [B, Q, M, C], after a video."""
+    return answer_by_layer(model, reading, questions)[-1]
+
+
+def answer_by_layer(model: Model, reading: Reading, questions: Tensor) -> list[Tensor]:
+    """The same after every layer, each normalised as the last one is."""
     language = model.model.language_model
     batch, count, length, width = questions.shape
     hidden = questions.reshape(batch, count * length, width)
     own = torch.arange(length).repeat(count)[None] + reading.next_position[:, None]
     cos, sin = (x[:, None] for x in language.rotary_emb(hidden, own.expand(3, batch, -1)))
     causal = torch.ones(length, length, dtype=torch.bool).triu(1)
+    states: list[Tensor] = []
     for layer, (keys, values, visible) in zip(language.layers, reading.layers, strict=True):
         q, k, v = _project(layer.self_attn, layer.input_layernorm(hidden))
         q, k = _rotate(q, cos, sin), _rotate(k, cos, sin)
@@ -121,8 +127,8 @@ def answer(model: Model, reading: Reading, questions: Tensor) -> Tensor:
         out = (seen.reshape(batch, shape[1], -1, keys.shape[2]) @ values).view(shape)
         out = (out + new @ v).reshape(batch, -1, count * length, shape[-1])
         hidden = _finish(layer, hidden, out)
-    final: Tensor = language.norm(hidden)
-    return final.view(batch, count, length, width)
+        states.append(language.norm(hidden).view(batch, count, length, width))
+    return states
 
 
 def _project(attention: Any, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,7 +18,7 @@ from retake.datasets.scenes.questions import KINDS
 from training.embedded.architecture import TRAINED_STEPS, Model
 from training.embedded.batches import PREFIX, Batch, Lesson, Writer, draw_batch
 from training.embedded.footage import Footage
-from training.embedded.forward import Eviction, answer, encode_steps, read_video
+from training.embedded.forward import Eviction, answer_by_layer, encode_steps, read_video
 from training.embedded.names import start_from_names
 from training.embedded.pixels import patchify
 from training.embedded.report import Progress
@@ -97,9 +97,9 @@ def train_language(
         batch = draw_batch(draw_lesson(STAGES[stage], course, rng), footage, writer, rng)
         eviction = choose_eviction(STAGES[stage], rng)
         with torch.autocast("cpu", torch.bfloat16):
-            hidden = run(model, batch, writer, rng, eviction)
-            loss, right = answer_loss(model, hidden, batch)
-            loss = loss + helper_loss(helpers, hidden, batch)
+            states = run(model, batch, writer, rng, eviction)
+            loss, right = answer_loss(model, states[-1], batch)
+            loss = loss + helper_loss(helpers, states, batch)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(weights, 1.0)
@@ -119,8 +119,8 @@ def run(
     writer: Writer,
     rng: np.random.Generator,
     eviction: Eviction | None,
-) -> Tensor:
-    """Last hidden states of a batch's questions, [B, Q, M, C]."""
+) -> list[Tensor]:
+    """Hidden states of a batch's questions after every layer, [B, Q, M, C] each."""
     videos = batch.frames.shape[0]
     embed = model.model.language_model.embed_tokens
     with torch.no_grad():
@@ -132,7 +132,7 @@ def run(
         [place(prefix.shape[1], steps, stretch) for stretch in _stretches(videos, rng)], dim=1
     )
     reading = read_video(model, embeds, positions, prefix.shape[1], eviction)
-    return answer(model, reading, embed(batch.ids[:, :, :-1]))
+    return answer_by_layer(model, reading, embed(batch.ids[:, :, :-1]))
 
 
 def place(prefix: int, steps: int, stretch: float = 1.0) -> Tensor:
@@ -182,14 +182,15 @@ def answer_loss(model: Model, hidden: Tensor, batch: Batch) -> tuple[Tensor, flo
     return loss, float((logits.argmax(-1) == answers).float().mean())
 
 
-def helper_loss(helpers: Helpers, hidden: Tensor, batch: Batch) -> Tensor:
-    """The plain answer at the question's end; letter and truth at every option."""
-    flat = hidden.flatten(0, 1)
-    rows = torch.arange(flat.shape[0])
+def helper_loss(helpers: Helpers, states: list[Tensor], batch: Batch) -> Tensor:
+    """The plain answer at the question's end, two layers before the last; one layer later,
+    letter and truth at every option. So each step of reasoning has a layer to build on."""
+    early, late = (state.flatten(0, 1) for state in states[-3:-1])
+    rows = torch.arange(early.shape[0])
     places = torch.stack([batch.ask_at.flatten(), batch.thing_at.flatten()])
-    direct = helpers.direct(flat[rows, places]).float()  # [2, B × Q, words]
+    direct = helpers.direct(early[rows, places]).float()  # [2, B × Q, words]
     row, where, letter, right = batch.options.T
-    options = flat[row, where]
+    options = late[row, where]
     loss = 2 * F.cross_entropy(direct.flatten(0, 1), batch.direct.flatten().repeat(2))
     loss = loss + 0.3 * F.cross_entropy(helpers.letter(options).float(), letter)
     return loss + F.cross_entropy(helpers.right(options).float(), right)

@@ -56,9 +56,9 @@ def train_together(
         patches, targets, shares = draw_steps(footage, rng, SIGHTS)
         with torch.autocast("cpu", torch.bfloat16):
             named, sight = naming_loss(heads, encode_steps(model, patches), targets, shares)
-            hidden = run(model, batch, writer, rng, eviction)
-            loss, right = answer_loss(model, hidden, batch)
-            loss = loss + helper_loss(helpers, hidden, batch)
+            states = run(model, batch, writer, rng, eviction)
+            loss, right = answer_loss(model, states[-1], batch)
+            loss = loss + helper_loss(helpers, states, batch)
         optimizer.zero_grad()
         torch.autograd.backward(named + loss)
         nn.utils.clip_grad_norm_(seeing, 1.0)
