@@ -34,7 +34,7 @@ class Asked:
         if self.expected is None:
             return None
         given = answer.strip().casefold().rstrip(".")
-        letter = re.match(r"\(?([a-z])\)?(?![\w'])", given)
+        letter = re.match(r"\(?([a-z])(?:[).:,]|$)", given)
         return given == self.expected.casefold() or (
             letter is not None and letter[1].upper() == self.letter
         )

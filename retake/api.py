@@ -76,7 +76,7 @@ def load(
         video=_options(VideoOptions, video, "video option"),
         prefill=_prefill(prefill, budget, keep_ratio),
         generate=_options(GenerateOptions, generate, "generate option"),
-        seed=seed,
+        seed=_seed(seed),
     )
     return from_config(configured, selector=selector, compressor=compressor)
 
@@ -138,6 +138,12 @@ def attach(
     The model is touched only while a video is watched or a question is answered, and is
     then as it was before. The other arguments are those of `load`.
     """
+    if not hasattr(model, "config") or not hasattr(tokenizer, "apply_chat_template"):
+        raise UsageError(
+            "attach() takes a transformers model and its tokenizer, got "
+            f"{type(model).__name__} and {type(tokenizer).__name__}.",
+            hint="To load a checkpoint from a folder, use retake.load().",
+        )
     family = adapter if adapter != "auto" else loading.family_of(model.config.to_dict(), "model")
     wrapped = models.get(family).wrap(model, tokenizer)
     device = loading.make_backend(wrapped.device.type, attention)
@@ -156,7 +162,7 @@ def attach(
         compressor=compressing[1],
         prefill=_resolve_budget(_prefill(prefill, budget, keep_ratio), compressing[0]),
         generate=_options(GenerateOptions, generate, "generate option"),
-        seed=seed,
+        seed=_seed(seed),
     )
     return VideoModel(wrapped, device, selecting[0], compressing[0], config)
 
@@ -166,7 +172,14 @@ def _options(cls: type[Options], given: Options | Mapping[str, Any] | None, wher
         return cls()
     if isinstance(given, Mapping):
         return options.structure(cls, given, where)
+    if not isinstance(given, cls):
+        raise UsageError(f"A {where} is a {cls.__name__} or a mapping, got {given!r}.")
     return given
+
+
+def _seed(seed: int) -> int:
+    """A seed, checked like every option."""
+    return options.structure(RunConfig, {"seed": seed}, "option").seed
 
 
 def _prefill(

@@ -44,7 +44,11 @@ def make_backend(name: str, kernel: str) -> Backend:
 
 
 def _why_not(name: str) -> str | None:
-    return backends.get(name).unavailable()
+    """Why a backend cannot be used here; a plug-in that cannot be imported is one such reason."""
+    try:
+        return backends.get(name).unavailable()
+    except UsageError as error:
+        return error.message
 
 
 def _first_available(kernel: str) -> Backend:
@@ -99,13 +103,23 @@ def family_of(config: Mapping[str, Any], path: str) -> str:
     """
     kind = config.get("model_type")
     known: dict[str, str] = {}
+    broken: list[str] = []
     for name in models.names():
-        known |= dict.fromkeys(models.get(name).model_types, name)
+        try:
+            known |= dict.fromkeys(models.get(name).model_types, name)
+        except UsageError as error:
+            # A broken plug-in must not stop the families that work.
+            broken.append(error.message)
     if kind not in known:
         raise ModelError(
             f"No adapter knows the model type {json.dumps(kind)} of '{path}'.",
-            hint=f"Known: {', '.join(sorted(known))}. "
-            "An adapter of your own goes in with --adapter file.py:Class.",
+            hint=" ".join(
+                [
+                    f"Known: {', '.join(sorted(known))}.",
+                    "An adapter of your own goes in with --adapter file.py:Class.",
+                    *broken,
+                ]
+            ),
         )
     return known[kind]
 

@@ -1,12 +1,13 @@
 """A loaded model with its parts: watches videos and answers questions about them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import torch
 from torch import Tensor
+from transformers import GenerationConfig
 
 from retake.core import config as options
 from retake.core.adapter import ModelAdapter, Prompt
@@ -15,7 +16,7 @@ from retake.core.budget import Share, share_of
 from retake.core.compressor import KVCompressor
 from retake.core.config import GenerateOptions, RunConfig
 from retake.core.engine import Engine, Prefilled, chunks_of_rows, chunks_of_tokens
-from retake.core.errors import UsageError
+from retake.core.errors import UsageError, VideoError, blame
 from retake.core.frames import whole_steps
 from retake.core.generation import Generated, generate, generation_config
 from retake.core.memory import Answer, Compression, Frames, StageCost, VideoMemory
@@ -30,11 +31,11 @@ from retake.video import SamplePlan, VideoReader, open_video, plan_samples
 DEFAULT_RESERVE = 64
 # Frames decoded and encoded at a time.
 _SLICE_FRAMES = 32
+# Room for an answer that is set aside at once; a longer one makes more as it grows.
+_ANSWER_ROOM = 256
 
 #: Called with a stage's name, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
-
-Item = TypeVar("Item")
 
 
 class VideoModel:
@@ -80,6 +81,10 @@ class VideoModel:
             VideoError: the video cannot be read.
             UsageError: the budget leaves the video no tokens.
         """
+        if isinstance(questions, str):
+            questions = (questions,)
+        for question in questions:
+            _check_text(question)
         clock = StageClock(self.backend)
         rules = self.config.video
         with clock.stage("open"):
@@ -134,14 +139,17 @@ class VideoModel:
         Raises:
             UsageError: nothing was watched yet, the question is empty, or an option is wrong.
         """
+        _check_text(question)
         memory = memory if memory is not None else self._memory
         if memory is None:
             raise UsageError("No video was watched yet.", hint="Call watch(video) first.")
-        if not question.strip():
-            raise UsageError("The question is empty.")
         self._check_own(memory)
         rules = self._generate_options(generate_options)
         settings = generation_config(self.adapter, rules)
+        if streamer is not None and (
+            (settings.num_beams or 1) > 1 or (settings.num_return_sequences or 1) > 1
+        ):
+            raise UsageError("Only a single sequence can be streamed: leave beams out.")
         suffix = self.adapter.prompt(question).suffix
         clock = StageClock(self.backend)
         prefilled = Prefilled(memory.cache, memory.next_position, memory.kept)
@@ -152,7 +160,7 @@ class VideoModel:
                 memory.config["prefill"]["positions"],
                 memory.config["prefill"]["reference"],
                 memory.compression.steps_dropped,
-            ).asking(prefilled, len(suffix) + rules.max_new_tokens) as cache,
+            ).asking(prefilled, len(suffix) + min(rules.max_new_tokens, _ANSWER_ROOM)) as cache,
         ):
             generated = generate(
                 self.adapter,
@@ -162,19 +170,22 @@ class VideoModel:
                 settings,
                 seed=self.config.seed,
                 streamer=streamer,
+                unusual=bool(rules.extra),
             )
-        return self._answer(question, suffix, generated, memory, rules, clock.costs()[0])
+        return self._answer(question, suffix, generated, memory, settings, clock.costs()[0])
 
     def _check_own(self, memory: VideoMemory) -> None:
         """Refuse a memory that another model made: its pairs mean nothing to this one."""
-        theirs = memory.config["model"]
-        mine = options.unstructure(self.config.model)
-        for name in ("path", "adapter", "yarn_factor", "dtype"):
-            if theirs[name] != mine[name]:
-                raise UsageError(
-                    f"This memory was made by another model: its {name} is {theirs[name]!r}, "
-                    f"this one's {mine[name]!r}."
-                )
+        theirs, mine = memory.config["model"], self.config.model
+        if (memory.config["fingerprint"], theirs["dtype"]) != (
+            self.adapter.fingerprint,
+            mine.dtype,
+        ):
+            raise UsageError(
+                f"This memory was made by another model: {theirs['path']} in {theirs['dtype']} "
+                f"({memory.config['fingerprint']}); this is {self.adapter.folder} in "
+                f"{mine.dtype} ({self.adapter.fingerprint})."
+            )
 
     def _generate_options(self, given: Mapping[str, Any]) -> GenerateOptions:
         if not given:
@@ -188,7 +199,7 @@ class VideoModel:
         suffix: tuple[int, ...],
         generated: Generated,
         memory: VideoMemory,
-        rules: GenerateOptions,
+        settings: GenerationConfig,
         cost: StageCost,
     ) -> Answer:
         times = generated.token_times
@@ -209,7 +220,8 @@ class VideoModel:
             over_budget=max(0, max(held) - budget) if budget is not None else 0,
             memory=memory,
             alternatives=tuple(texts[1:]),
-            generation=options.unstructure(rules),
+            generation=settings.to_diff_dict(),
+            seed=self.config.seed,
             cost=cost,
         )
 
@@ -229,12 +241,18 @@ class VideoModel:
         batches = reader.read(
             plan.indices.tolist(), batch_size=max(pace, _SLICE_FRAMES // pace * pace)
         )
-        for batch in whole_steps(_timed(batches, clock, "decode"), pace):
+        for batch in whole_steps(clock.timed(batches, "decode"), pace):
             with clock.stage("encode"), torch.inference_mode():
                 features.append(self.adapter.encode_frames(batch, size))
             seen += zip(batch.indices.tolist(), batch.timestamps.tolist(), strict=True)
             if progress:
                 progress("watch", len(seen), total)
+        if not features:
+            bad = ", ".join(str(frame.index) for frame in reader.bad_frames[:5])
+            raise VideoError(
+                f"None of the {total} sampled frames of {reader.info.path} could be decoded "
+                f"(frames {bad}…)."
+            )
         times = torch.tensor([time for _, time in seen[::pace]], dtype=torch.float64)
         grid = self.adapter.token_grid(size)
         return VisualTokens(torch.cat(features), times, grid), seen
@@ -247,11 +265,12 @@ class VideoModel:
         progress: Progress | None,
     ) -> VideoMemory:
         """Select, prefill and compress."""
-        with clock.stage("select"), torch.inference_mode():
+        with clock.stage("select"), torch.inference_mode(), blame(self.selector, "select"):
             selection = self.selector.select(tokens)
+        self._check_selection(selection, tokens)
         prompts = [self.adapter.prompt(question) for question in questions]
         prefix = prompts[0].prefix if prompts else self.adapter.prompt("?").prefix
-        reserve = self._reserve(prompts)
+        reserve = self._reserve(prompts, len(prefix))
         share = self._share(selection, len(prefix), reserve)
         chunks = self._chunks(selection, tokens)
         ids = torch.tensor(prefix, dtype=torch.long, device=self.adapter.device)
@@ -268,7 +287,7 @@ class VideoModel:
                 own,
                 chunks=chunks,
                 share=share,
-                spare=reserve + self.config.generate.max_new_tokens,
+                spare=reserve + min(self.config.generate.max_new_tokens, _ANSWER_ROOM),
                 progress=(lambda done, of: progress("prefill", done, of)) if progress else None,
             )
         return VideoMemory(
@@ -279,19 +298,31 @@ class VideoModel:
             costs=clock.costs(),
             config={
                 **options.unstructure(self.config),
+                "fingerprint": self.adapter.fingerprint,
                 "device": self.backend.describe(),
                 "versions": versions(),
             },
         )
 
-    def _reserve(self, prompts: Sequence[Prompt]) -> int:
+    def _check_selection(self, selection: Any, tokens: VisualTokens) -> None:
+        """Refuse what a selector returns if it is no selection of this video."""
+        where = f"{type(self.selector).__name__}.select()"
+        if not isinstance(selection, Selection):
+            raise UsageError(f"{where} must return a Selection, got {type(selection).__name__}.")
+        width, source = tokens.features.shape[2], (tokens.steps, tokens.patches)
+        if selection.features.shape[1] != width or selection.source != source:
+            raise UsageError(f"{where} returned tokens that are not this video's: {selection!r}.")
+
+    def _reserve(self, prompts: Sequence[Prompt], prefix: int) -> int:
         """Tokens of the budget that the question will take."""
         if self.config.prefill.reserve is not None:
             return self.config.prefill.reserve
         if prompts:
             return max(len(prompt.suffix) for prompt in prompts)
         budget = self.config.prefill.budget
-        return DEFAULT_RESERVE if budget is None else min(DEFAULT_RESERVE, budget // 4)
+        if budget is None:
+            return DEFAULT_RESERVE
+        return min(DEFAULT_RESERVE, max(0, budget - prefix) // 4)
 
     def _share(self, selection: Selection, prefix: int, reserve: int) -> Share | None:
         rules = self.config.prefill
@@ -352,14 +383,19 @@ class VideoModel:
             keep_ratio=self.config.prefill.keep_ratio,
             kv_bytes_full=pair * layers * (text + seen),
             kv_bytes=prefilled.cache.nbytes(),
+            kv_bytes_reserved=prefilled.cache.reserved_bytes(),
         )
 
 
-def _timed(items: Iterator[Item], clock: StageClock, stage: str) -> Iterator[Item]:
-    """Pass items on, counting the wait for each towards a stage."""
-    while True:
-        with clock.stage(stage):
-            item = next(items, None)
-        if item is None:
-            return
-        yield item
+def _check_text(question: Any) -> None:
+    """Refuse what is no question in words."""
+    if not isinstance(question, str):
+        raise UsageError(f"A question is text, got {question!r}.")
+    if not question.strip():
+        raise UsageError("The question is empty.")
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The question is not valid Unicode (at character {error.start})."
+        ) from None

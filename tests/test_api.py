@@ -1,6 +1,8 @@
 """Load, watch and ask, through a real mp4 and a tiny random checkpoint in the real layout."""
 
 import copy
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +94,10 @@ def test_too_long_a_question_is_reported(load: Any, clip: Path) -> None:
 
 def test_impossible_budget(load: Any, clip: Path) -> None:
     """A budget that the prompt alone uses up names the least that would do."""
-    with pytest.raises(retake.UsageError, match=r"used up by the prompt.*\n.*at least \d+"):
+    with pytest.raises(retake.UsageError, match=r"used up by the prompt") as caught:
         load(budget=5).watch(clip)
+    least = int(re.search(r"at least (\d+)", str(caught.value))[1])  # type: ignore[index]
+    assert load(budget=least).watch(clip).compression.tokens_kept == (1, 1)
     with pytest.raises(retake.UsageError, match="evicts nothing"):
         load(compressor="none", budget=100).watch(clip)
     with pytest.raises(retake.UsageError, match="evicts nothing"):
@@ -287,7 +291,7 @@ def test_yarn_reaches_the_attention(load: Any, clip: Path) -> None:
 def test_memory_of_another_model_is_refused(load: Any, clip: Path, tmp_path: Path) -> None:
     """A memory's pairs mean nothing to a model that did not make them."""
     memory = load(keep_ratio=0.5).watch(clip)
-    with pytest.raises(retake.UsageError, match="made by another model: its dtype"):
+    with pytest.raises(retake.UsageError, match="made by another model"):
         load(dtype="bfloat16").ask(QUESTIONS[0], memory)
 
 
@@ -307,3 +311,102 @@ def test_attached_model_uses_its_checkpoint_s_frame_sizes(checkpoint: Path, clip
     loaded = retake.load(checkpoint, keep_ratio=0.5)
     sizes = [made.adapter.frame_size(480, 640, 448) for made in (attached, loaded)]
     assert sizes[0] == sizes[1]
+
+
+def test_two_threads_ask_in_turn(checkpoint: Path, clip: Path) -> None:
+    """Threads that share a model wait for each other, and leave it as it was."""
+    model = Qwen2VLForConditionalGeneration.from_pretrained(checkpoint)
+    before = model.config.text_config._attn_implementation
+    attached = retake.attach(model, AutoTokenizer.from_pretrained(checkpoint), keep_ratio=0.25)
+    memory = attached.watch(clip)
+    alone = attached.ask(QUESTIONS[0], memory, max_new_tokens=8).token_ids
+    with ThreadPoolExecutor(4) as pool:
+        asked = [
+            pool.submit(attached.ask, QUESTIONS[0], memory, max_new_tokens=8) for _ in range(8)
+        ]
+    assert {each.result().token_ids for each in asked} == {alone}
+    assert model.config.text_config._attn_implementation == before
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_answer_records_how_it_was_decoded(load: Any, clip: Path) -> None:
+    """The checkpoint's own settings and the seed are part of the answer."""
+    model = load(keep_ratio=0.5, seed=9)
+    model.adapter.model.generation_config.repetition_penalty = 3.0
+    model.watch(clip)
+    answer = model.ask(QUESTIONS[0])
+    assert answer.generation["repetition_penalty"] == 3.0
+    assert answer.seed == 9
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": 0.5}, "temperature only matters when sampling"),
+        ({"extra": {"do_sample": True}}, "do_sample is an option of its own"),
+        ({"extra": {"use_cache": False}}, "retake decides use_cache itself"),
+        ({"extra": {"num_return_sequences": 3}}, "cannot generate"),
+        ({"extra": {"guidance_scale": 1.5}}, "cannot generate with these settings"),
+        ({"extra": {"repetition_penalty": -1.0}}, "cannot generate with these settings"),
+    ],
+)
+def test_settings_that_cannot_be_used(
+    load: Any, clip: Path, settings: dict[str, Any], message: str
+) -> None:
+    """Settings that contradict each other, or that nothing would read, are refused."""
+    model = load(keep_ratio=0.5)
+    model.watch(clip)
+    with pytest.raises(retake.UsageError, match=message):
+        model.ask(QUESTIONS[0], **settings)
+
+
+def test_stop_strings(load: Any, clip: Path) -> None:
+    """Settings that need the tokenizer get it."""
+    model = load(keep_ratio=0.5)
+    model.watch(clip)
+    full = model.ask(QUESTIONS[0], max_new_tokens=12)
+    stopped = model.ask(QUESTIONS[0], max_new_tokens=12, extra={"stop_strings": [full.text[1:3]]})
+    assert len(stopped.token_ids) < len(full.token_ids)
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (3, "A question is text"),
+        ("a\udcff", "not valid Unicode"),
+        ("Stop.<|im_end|>", r"contains <\|im_end\|>"),
+        ("And <|video_pad|>?", r"contains <\|video_pad\|>"),
+    ],
+)
+def test_bad_questions(load: Any, clip: Path, question: Any, message: str) -> None:
+    """A question is words, not a number, broken text or the model's own commands."""
+    model = load(keep_ratio=0.5)
+    model.watch(clip)
+    with pytest.raises(retake.UsageError, match=message):
+        model.ask(question)
+
+
+@attrs.frozen
+class Broken(retake.FrameSelector):
+    """A selector that fails, or returns what is no selection."""
+
+    result: Any = None
+
+    def select(self, tokens: retake.VisualTokens) -> Any:
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+def test_a_broken_selector_is_named(load: Any, clip: Path) -> None:
+    """Its own failure, or a result that is none, names the part."""
+    with pytest.raises(retake.UsageError, match=r"Broken.select\(\) must return a Selection"):
+        load(selector=Broken(), keep_ratio=0.5).watch(clip)
+    with pytest.raises(retake.RetakeError, match=r"Broken.select\(\) failed: KeyError"):
+        load(selector=Broken(KeyError("x")), keep_ratio=0.5).watch(clip)
+
+
+def test_nothing_left_of_a_short_video(load: Any, clip: Path) -> None:
+    """A ratio that keeps no token at all is refused, with the least that would do."""
+    with pytest.raises(retake.UsageError, match=r"keeps none of \d+ visual tokens"):
+        load(keep_ratio=1e-6).watch(clip)

@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -142,6 +144,20 @@ class ModelAdapter(ABC):
 
     def restore(self, saved: dict[str, Any]) -> None:  # noqa: B027 - most families keep none
         """Put back what `state` saved."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short hash that tells one model from another: names, shapes, some weights, angles.
+
+        Reads the first numbers of every parameter, not all.
+        """
+        digest = sha256()
+        for name, weight in self.model.named_parameters():
+            start = weight.detach().flatten()[:8].float().cpu()
+            digest.update(f"{name}{list(weight.shape)}{start.tolist()}".encode())
+        places = torch.arange(1, 4, device=self.device).expand(self.position_axes, -1)
+        digest.update(str(self.rotary(places)[0].float().cpu().tolist()).encode())
+        return digest.hexdigest()[:16]
 
     def encode_frames(self, batch: FrameBatch, size: tuple[int, int]) -> Tensor:
         """Visual tokens `[T, N, C]` of a batch of frames."""

@@ -190,6 +190,12 @@ class ArenaCache(Cache):
         finally:
             self._lent = self._lent and not share
 
+    def reserved_bytes(self) -> int:
+        """Bytes of the buffers, room not written yet included."""
+        return sum(
+            layer.keys.nbytes + layer.values.nbytes for layer in self.layers if layer.is_initialized
+        )
+
     def lengths(self) -> list[int]:
         """Pairs held by each layer."""
         return [layer.length for layer in self.layers]

@@ -7,9 +7,11 @@ the call's own keyword arguments: there is no global state, and a model that is 
 attached never comes here.
 """
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 from transformers import AttentionInterface
@@ -18,6 +20,8 @@ from retake.core.adapter import ModelAdapter
 from retake.core.arena import ArenaCache
 
 _NAME = "retake"
+_LOCKS: "WeakKeyDictionary[Any, threading.RLock]" = WeakKeyDictionary()
+_LOCKS_GUARD = threading.Lock()
 
 
 class LayerSession(Protocol):
@@ -75,14 +79,21 @@ def _pre_hook(adapter: ModelAdapter, session: LayerSession, layer: int) -> Any:
     return hook
 
 
+def _lock_of(model: Any) -> threading.RLock:
+    """One lock a model: two threads would put back each other's hooks and settings."""
+    with _LOCKS_GUARD:
+        return _LOCKS.setdefault(model, threading.RLock())
+
+
 @contextmanager
 def attached(adapter: ModelAdapter, session: LayerSession) -> Iterator[None]:
     """Run the block with the adapter's model attached to a session.
 
-    Afterwards, also after an exception, hooks are gone and the configuration and whatever
-    state the model keeps between calls are what they were before.
+    Another thread that wants the same model waits. Afterwards, also after an exception, hooks
+    are gone, and the configuration and whatever state the model keeps between calls are what
+    they were before.
     """
-    with ExitStack() as undo:
+    with _lock_of(adapter.model), ExitStack() as undo:
         undo.callback(adapter.restore, adapter.state())
         found: list[Any] = [layer.config for layer in adapter.attention_layers()]
         configs = {id(config): config for config in found}

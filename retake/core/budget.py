@@ -5,6 +5,7 @@ rounding never adds up. `published` reproduces the research code, which truncate
 chunk's share in floating point and keeps at least one token of each.
 """
 
+import math
 from fractions import Fraction
 
 import attrs
@@ -57,15 +58,21 @@ def share_of(
         raise UsageError("Give either a budget in tokens or a keep_ratio, not both or neither.")
     if keep_ratio is not None:
         # Through its decimal form: 0.1 means one tenth, not the nearest binary fraction.
-        return Share(Fraction(str(keep_ratio)), published, float(keep_ratio))
+        ratio = Fraction(str(keep_ratio))
+        if not published and int(ratio * video) == 0:
+            raise UsageError(
+                f"A keep_ratio of {keep_ratio:g} keeps none of {video} visual tokens.",
+                hint=f"Use at least {math.ceil(1e4 / video) / 1e4:g}.",
+            )
+        return Share(ratio, published, float(keep_ratio))
     assert budget is not None
     if published:
-        ratio = min(1.0, budget / (text + video))
-        return Share(Fraction(ratio), True, ratio)
+        published_ratio = min(1.0, budget / (text + video))
+        return Share(Fraction(published_ratio), True, published_ratio)
     left = budget - text
     if left < 1:
         raise UsageError(
             f"A budget of {budget} tokens is used up by the prompt, which needs {text}.",
-            hint=f"Ask for at least {text + 1} tokens, or use --keep-ratio instead.",
+            hint=f"Ask for at least {text + 1} tokens, or for a keep_ratio instead.",
         )
     return Share(min(Fraction(1), Fraction(left, video)))

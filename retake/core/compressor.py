@@ -9,6 +9,7 @@ from torch import Tensor
 
 from retake.core.errors import UsageError
 from retake.core.kv import KVChunk
+from retake.core.tokens import shape_of
 
 
 @attrs.frozen
@@ -46,13 +47,23 @@ class KVCompressor(ABC):
             )
         if scores.isnan().any():
             raise UsageError(f"{type(self).__name__}.score() returned NaN in layer {chunk.layer}.")
-        kept = self.keep(chunk, scores, count)
-        if kept.shape != (count,):
-            raise UsageError(
-                f"{type(self).__name__}.keep() must return {count} indices, "
-                f"but returned {list(kept.shape)}."
-            )
-        return kept
+        return self.keep(chunk, scores, count)
+
+
+def checked(kept: object, size: int, count: int, method: str) -> Tensor:
+    """What a compressor chose, refused where it is not `count` ascending indices below `size`.
+
+    Raises:
+        UsageError: naming the compressor's method, what was wanted and what came.
+    """
+    wanted = f"{method} must choose {count} of {size} pairs, as ascending int64 indices"
+    if not isinstance(kept, Tensor):
+        raise UsageError(f"{wanted}, but returned a {type(kept).__name__}.")
+    if kept.shape != (count,) or kept.dtype != torch.int64:
+        raise UsageError(f"{wanted}, but returned {shape_of(kept)}.")
+    if count and (bool((kept.diff() <= 0).any()) or kept[0] < 0 or kept[-1] >= size):
+        raise UsageError(f"{wanted}, but returned {kept[:8].tolist()}…")
+    return kept
 
 
 def best_first(scores: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ class RunConfig:
     compressor: PartOptions = attrs.field(factory=lambda: PartOptions("pivotkv"))
     prefill: PrefillOptions = attrs.field(factory=PrefillOptions)
     generate: GenerateOptions = attrs.field(factory=GenerateOptions)
-    seed: int = attrs.field(default=0, validator=at_least(0))
+    seed: int = attrs.field(default=0, validator=[at_least(0), attrs.validators.lt(2**63)])
 
 
 def _exactly(kind: type, *others: type) -> Any:
@@ -173,7 +173,12 @@ def structure(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     Raises:
         UsageError: an unknown key, or a value of the wrong type or out of range.
     """
-    options: Any = attrs.resolve_types(cls)  # type: ignore[type-var]
+    try:
+        options: Any = attrs.resolve_types(cls)  # type: ignore[type-var]
+    except NameError as error:
+        raise UsageError(
+            f"A type in {cls.__qualname__}'s options is not defined: {error}."
+        ) from error
     fields = {field.name: field for field in attrs.fields(options) if field.init}
     converted: dict[str, Any] = {}
     for key, value in values.items():

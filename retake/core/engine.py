@@ -19,7 +19,8 @@ from retake.core.arena import ArenaCache, ArenaLayer
 from retake.core.attach import attached
 from retake.core.backend import Backend
 from retake.core.budget import Share
-from retake.core.compressor import KVCompressor
+from retake.core.compressor import KVCompressor, checked
+from retake.core.errors import blame
 from retake.core.kv import KVChunk
 from retake.core.positions import Phase, PositionPolicy
 from retake.core.tokens import Selection
@@ -204,7 +205,10 @@ class _Run:
             kept = torch.empty(0, dtype=torch.long, device=device)
         else:
             chunk = self._chunk(layer, held, queries, used, segment, scaling)
-            kept = self.engine.compressor.compress(chunk, segment.keep)
+            compressor = self.engine.compressor
+            with blame(compressor, "compress"):
+                chosen = compressor.compress(chunk, segment.keep)
+            kept = checked(chosen, count, segment.keep, f"{type(compressor).__name__}.compress()")
         positions = self.engine.policy.settle(used, kept)
         keys = held.keys[:, :, start : held.length].index_select(2, kept)
         held.compact(count, kept, self._turn(keys, used[:, kept], positions), positions)

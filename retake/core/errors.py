@@ -7,7 +7,8 @@ request failed.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -48,6 +49,29 @@ class MissingExtraError(RetakeError):
             f"{purpose} needs the package '{package}', which is not installed.",
             hint=f"Install it with: pip install 'retake[{extra}]'",
         )
+
+
+class PartError(RetakeError):
+    """A selector, compressor or other part failed in its own code."""
+
+
+@contextmanager
+def blame(part: object, method: str) -> Iterator[None]:
+    """Name the part whose method fails, so that its author knows where to look.
+
+    Raises:
+        PartError: instead of whatever the part raised, unless that was written for people.
+    """
+    try:
+        yield
+    except RetakeError:
+        raise
+    except Exception as error:
+        where = f"{type(part).__module__}:{type(part).__qualname__}.{method}()"
+        raise PartError(
+            f"{where} failed: {type(error).__name__}: {error}",
+            hint="The error is in that part's code; --debug shows the line.",
+        ) from error
 
 
 def nearest(given: str, allowed: Iterable[str], count: int = 3) -> list[str]:

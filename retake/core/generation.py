@@ -2,6 +2,8 @@
 
 import copy
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import attrs
@@ -16,6 +18,9 @@ from retake.core.config import GenerateOptions
 from retake.core.errors import UsageError
 
 # Settings that only sampling reads; left over from a checkpoint they would be warned about.
+_OWN_SAMPLING = ("temperature", "top_p", "top_k")
+# Settings that the session itself decides.
+_DECIDED = ("use_cache", "cache_implementation", "max_length", "prefill_chunk_size")
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 
 
@@ -46,6 +51,7 @@ def generation_config(adapter: ModelAdapter, options: GenerateOptions) -> Genera
     Raises:
         UsageError: `extra` names a setting that `transformers` does not have.
     """
+    _check(options)
     config: GenerationConfig = copy.deepcopy(adapter.model.generation_config)
     defaults = GenerationConfig()  # type: ignore[no-untyped-call]
     if not options.do_sample:
@@ -56,7 +62,8 @@ def generation_config(adapter: ModelAdapter, options: GenerateOptions) -> Genera
         for name, value in attrs.asdict(options).items()
         if name != "extra" and value is not None
     }
-    unused = config.update(**given, **options.extra)  # type: ignore[no-untyped-call]
+    with _settings_errors():
+        unused = config.update(**given, **options.extra)  # type: ignore[no-untyped-call]
     if unused:
         raise UsageError(
             f"transformers has no generation setting {', '.join(map(repr, sorted(unused)))}.",
@@ -65,11 +72,39 @@ def generation_config(adapter: ModelAdapter, options: GenerateOptions) -> Genera
     if config.pad_token_id is None:
         ends = config.eos_token_id
         config.pad_token_id = ends[0] if isinstance(ends, list) else ends
-    try:
+    with _settings_errors():
         config.validate()
-    except ValueError as error:
-        raise UsageError(f"These generation settings do not go together: {error}") from error
     return config
+
+
+def _check(options: GenerateOptions) -> None:
+    """Refuse settings that would be ignored, or that the session itself decides."""
+    own = {field.name for field in attrs.fields(GenerateOptions)} & set(options.extra)
+    if own:
+        raise UsageError(
+            f"{', '.join(sorted(own))} is an option of its own, not one of 'extra'.",
+            hint="Set it beside max_new_tokens.",
+        )
+    decided = set(_DECIDED) & set(options.extra)
+    if decided:
+        raise UsageError(f"retake decides {', '.join(sorted(decided))} itself.")
+    if not options.do_sample:
+        unread = [name for name in _OWN_SAMPLING if getattr(options, name) is not None]
+        unread += sorted(set(_SAMPLING) & set(options.extra))
+        if unread:
+            raise UsageError(
+                f"{', '.join(unread)} only matters when sampling.", hint="Add do_sample (--sample)."
+            )
+
+
+@contextmanager
+def _settings_errors() -> Iterator[None]:
+    """What `transformers` says of settings that it cannot use, as an error of usage."""
+    try:
+        yield
+    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise UsageError(f"transformers cannot generate with these settings: {reason}") from error
 
 
 def generate(
@@ -81,8 +116,19 @@ def generate(
     *,
     seed: int,
     streamer: Any = None,
+    unusual: bool = False,
 ) -> Generated:
     """Generate behind what a cache holds; the model must be attached.
+
+    Args:
+        adapter, backend: the model and its device.
+        cache: text and video, with room for what comes.
+        suffix: token ids of the question.
+        config: from `generation_config`.
+        seed: of sampling.
+        streamer: receives tokens as they come.
+        unusual: settings were given that retake does not know; what `transformers` says of
+            them is then an error of usage.
 
     The global random state is left as it was.
     """
@@ -93,14 +139,17 @@ def generate(
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         start = time.perf_counter()
-        output = adapter.model.generate(
-            input_ids=ids,
-            attention_mask=seen,
-            past_key_values=cache,
-            generation_config=config,
-            stopping_criteria=StoppingCriteriaList([clock]),
-            streamer=streamer,
-        )
+        # Only unusual settings can be wrong here; a failure without them is a defect.
+        with _settings_errors() if unusual else nullcontext():
+            output = adapter.model.generate(
+                input_ids=ids,
+                attention_mask=seen,
+                past_key_values=cache,
+                generation_config=config,
+                stopping_criteria=StoppingCriteriaList([clock]),
+                streamer=streamer,
+                tokenizer=adapter.tokenizer,
+            )
     sequences = output if isinstance(output, Tensor) else output.sequences
     return Generated(
         tuple(tuple(row[len(suffix) :].tolist()) for row in sequences),

@@ -64,7 +64,9 @@ class Compression:
         budget: tokens asked for, or None.
         keep_ratio: fraction asked for, or None.
         kv_bytes_full: KV bytes had nothing been selected or evicted.
-        kv_bytes: KV bytes of the memory.
+        kv_bytes: KV bytes of the pairs in the memory.
+        kv_bytes_reserved: bytes of the buffers that hold them, with room for a chunk, a
+            question and an answer.
     """
 
     steps: int
@@ -81,6 +83,7 @@ class Compression:
     keep_ratio: float | None
     kv_bytes_full: int
     kv_bytes: int
+    kv_bytes_reserved: int
 
     @property
     def achieved_ratio(self) -> float:
@@ -133,7 +136,8 @@ class Answer:
             more than zero only where the question is longer than what was reserved for it.
         memory: what it was asked of.
         alternatives: further sequences, where several were asked for.
-        generation: how it was decoded.
+        generation: all settings of `transformers` that it was decoded with.
+        seed: of sampling.
         cost: time and peak memory of answering.
     """
 
@@ -148,6 +152,7 @@ class Answer:
     memory: VideoMemory = attrs.field(repr=False)
     alternatives: tuple[str, ...] = ()
     generation: dict[str, Any] = attrs.field(factory=dict, repr=False)
+    seed: int = 0
     cost: StageCost | None = attrs.field(default=None, repr=False)
 
     def __str__(self) -> str:

@@ -19,7 +19,7 @@ def at_least(least: float) -> Check:
     """A number no smaller than `least`."""
 
     def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-        if value < least:
+        if not least <= value < float("inf"):
             raise ValueError(f"{attribute.name} must be at least {least}, got {value}")
 
     return check

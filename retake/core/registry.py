@@ -220,7 +220,7 @@ def _import_file(where: str, kind: str) -> ModuleType:
     except RetakeError:
         del sys.modules[name]
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise UsageError(f"'{where}' fails when run: {type(error).__name__}: {error}.") from error
     return module

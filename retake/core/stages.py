@@ -3,9 +3,12 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from retake.core.backend import Backend
 from retake.core.memory import StageCost
+
+Item = TypeVar("Item")
 
 
 class StageClock:
@@ -28,6 +31,15 @@ class StageClock:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
             peak, before = self._backend.peak_memory(), self._peaks.get(name)
             self._peaks[name] = peak if before is None else max(before, peak or 0)
+
+    def timed(self, items: Iterator[Item], name: str) -> Iterator[Item]:
+        """Pass items on, counting the wait for each towards a stage."""
+        while True:
+            with self.stage(name):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
 
     def costs(self) -> tuple[StageCost, ...]:
         """The stages in the order in which they first ran."""

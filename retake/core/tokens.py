@@ -41,6 +41,11 @@ class VisualTokens:
             f"timestamps must be [{steps}], got {list(self.timestamps.shape)}",
         )
         _check(
+            bool((self.timestamps.diff() >= 0).all()),
+            "timestamps must not descend",
+        )
+        _check(min(self.grid) > 0, f"a grid has rows and columns, got {self.grid}")
+        _check(
             self.grid[0] * self.grid[1] == patches,
             f"a grid of {self.grid} holds {self.grid[0] * self.grid[1]} tokens, not {patches}",
         )
@@ -88,6 +93,15 @@ class Selection:
             shape = list(getattr(self, name).shape)
             _check(shape == [count], f"{name} must be [{count}], got {shape}")
         _check(self.pivots.dtype == torch.bool, f"pivots must be bool, got {self.pivots.dtype}")
+        limits = {"rows": None, "steps": self.source[0], "patches": self.source[1]}
+        for name, limit in limits.items():
+            values = getattr(self, name)
+            _check(values.dtype == torch.int64, f"{name} must be int64, got {values.dtype}")
+            _check(int(values.min()) >= 0, f"{name} must not be negative")
+            _check(
+                limit is None or int(values.max()) < limit,
+                f"{name} go up to {int(values.max())}, but the video has {limit}",
+            )
         _check(bool((self.rows.diff() >= 0).all()), "rows must not descend")
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 from retake.core.adapter import LoadOptions, ModelAdapter, Patches, Prompt
-from retake.core.errors import ModelError
+from retake.core.errors import ModelError, UsageError
 from retake.core.tokens import Selection
 from retake.models import checkpoints
 from retake.models.qwen2_vl_frames import (
@@ -81,6 +81,11 @@ class Qwen2VL(ModelAdapter):
 
     @classmethod
     def wrap(cls, model: Any, tokenizer: Any) -> "Qwen2VL":
+        if model.training and getattr(model, "is_gradient_checkpointing", False):
+            raise UsageError(
+                "A model that is training with gradient checkpointing keeps no KV cache.",
+                hint="Call model.eval() first.",
+            )
         name = str(model.config._name_or_path or "")
         rules = _frame_rules(name, local_only=True) if name else None
         vision = model.config.vision_config
@@ -114,6 +119,7 @@ class Qwen2VL(ModelAdapter):
         return torch.stack((rows, patches // grid[1], patches % grid[1])) + start
 
     def prompt(self, question: str) -> Prompt:
+        self._check_plain(question)
         content = [{"type": "video"}, {"type": "text", "text": question}]
         text = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
@@ -128,6 +134,16 @@ class Qwen2VL(ModelAdapter):
             for piece in (before, behind)
         ]
         return Prompt(prefix=pieces[0], suffix=pieces[1], text=text)
+
+    def _check_plain(self, question: str) -> None:
+        """Refuse a question that would end its own turn or stand for another video."""
+        special = {*self.tokenizer.all_special_tokens, _VIDEO, "<|image_pad|>"}
+        found = sorted(token for token in special if token and token in question)
+        if found:
+            raise UsageError(
+                f"The question contains {', '.join(found)}, which the model reads as a command.",
+                hint="Leave it out, or write it with spaces.",
+            )
 
     def attention_layers(self) -> Sequence[nn.Module]:
         return [layer.self_attn for layer in self.language_model().layers]

@@ -8,6 +8,9 @@ import numpy as np
 
 from retake.core.errors import UsageError
 
+# Times to a frame above which they are not listed one by one.
+_DENSE = 8
+
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 Times = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -65,6 +68,8 @@ def plan_samples(
     times = np.asarray(timestamps, dtype=np.float64)
     wanted = len(times) if fps is None else _count(duration, fps)
     indices = np.arange(len(times)) if fps is None else _at_rate(times, fps, wanted)
+    if max_frames is not None:
+        max_frames = max_frames // multiple_of * multiple_of
     native = fps is not None and len(indices) < wanted
     limited = max_frames is not None and len(indices) > max_frames
     if max_frames is not None and limited:
@@ -100,6 +105,12 @@ def _count(duration: float, fps: float) -> int:
 
 def _at_rate(times: Times, fps: float, count: int) -> Indices:
     """The frames nearest to `k / fps` for `k < count`, each once."""
+    if count > _DENSE * len(times):
+        # Far more times than frames: ask of each frame whether a time falls nearest to it.
+        middles = (times[1:] + times[:-1]) / 2 - times[0]
+        first = np.ceil(np.concatenate(([0.0], middles)) * fps)
+        stop = np.ceil(np.concatenate((middles, [math.inf])) * fps)
+        return np.flatnonzero(first < np.minimum(stop, count))
     return np.unique(_nearest(times, times[0] + np.arange(count) / fps))
 
 

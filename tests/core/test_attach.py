@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from retake.compressors.pivotkv import PivotKV
 from retake.core.adapter import LoadOptions
+from retake.core.errors import PartError
 from retake.core.kv import KVChunk
 from retake.models.qwen2_vl import Qwen2VL
 
@@ -114,7 +115,9 @@ def test_nothing_is_left_after_a_failure(
     outputs = _plain_outputs(stage)
     before = _print_of(stage.adapter.model)
     bad = stage.engine(Failing(layer=layer, chunk=chunk, error=error), "reforge")
-    with pytest.raises(type(error)):
+    # A part's own failure is reported as such; an interrupt goes through as it is.
+    raised = PartError if isinstance(error, Exception) else type(error)
+    with pytest.raises(raised):
         stage.prefill(bad, rows=2, share=stage.share(0.5))
     assert len(bad.compressor.calls) == chunk + 1
     _assert_same(before, _print_of(stage.adapter.model))

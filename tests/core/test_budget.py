@@ -34,8 +34,13 @@ def test_a_budget_is_used_up_exactly(chunks: list[int], text: int, left: int) ->
 @given(_CHUNKS, st.integers(1, 1000))
 def test_a_ratio_is_kept_exactly(chunks: list[int], thousandths: int) -> None:
     """The whole video keeps the ratio, rounded down once and not once a chunk."""
-    share = share_of(video=sum(chunks), text=7, budget=None, keep_ratio=thousandths / 1000)
-    assert sum(_kept(share, chunks)) == thousandths * sum(chunks) // 1000
+    total = sum(chunks)
+    if thousandths * total < 1000:
+        with pytest.raises(UsageError, match=f"keeps none of {total} visual tokens"):
+            share_of(video=total, text=7, budget=None, keep_ratio=thousandths / 1000)
+        return
+    share = share_of(video=total, text=7, budget=None, keep_ratio=thousandths / 1000)
+    assert sum(_kept(share, chunks)) == thousandths * total // 1000
 
 
 @given(_CHUNKS, st.floats(0.001, 1.0))
@@ -67,11 +72,11 @@ def test_decimal_ratios_are_exact() -> None:
 
 @pytest.mark.parametrize("budget", [0, 1, 40])
 def test_impossible_budget(budget: int) -> None:
-    """A budget that the prompt uses up is refused, with the number that is needed."""
+    """A budget that the prompt uses up is refused, with what the prompt needs."""
     with pytest.raises(UsageError) as raised:
         share_of(video=100, text=40, budget=budget, keep_ratio=None)
     assert "needs 40" in raised.value.message
-    assert "41" in (raised.value.hint or "")
+    assert "at least 41" in (raised.value.hint or "")
 
 
 def test_smallest_possible_budget() -> None:

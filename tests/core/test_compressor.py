@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from retake.backends.cpu import CPU
-from retake.core.compressor import KVCompressor, best_first
+from retake.core.compressor import KVCompressor, best_first, checked
 from retake.core.errors import UsageError
 from retake.core.kv import KVChunk
 
@@ -109,16 +109,23 @@ def test_bad_scores(scores: Any, message: str) -> None:
     assert "Given.score()" in raised.value.message
 
 
-def test_bad_keep() -> None:
-    """An overridden keep() must give as many as were asked for."""
-
-    @attrs.frozen
-    class Greedy(Given):
-        def keep(self, chunk: KVChunk, scores: Tensor, count: int) -> Tensor:
-            return torch.arange(len(chunk))
-
-    with pytest.raises(UsageError, match=r"Greedy.keep\(\) must return 2 .*returned \[5\]"):
-        Greedy(torch.zeros(5)).compress(_chunk(5), 2)
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        (torch.arange(5), r"must choose 2 of 5 pairs.*returned int64\[5\]"),
+        (torch.tensor([3, 1]), r"returned \[3, 1\]"),
+        (torch.tensor([1, 1]), r"returned \[1, 1\]"),
+        (torch.tensor([-1, 1]), r"returned \[-1, 1\]"),
+        (torch.tensor([1, 5]), r"returned \[1, 5\]"),
+        (torch.tensor([0.0, 1.0]), "returned float32"),
+        ([0, 1], "returned a list"),
+        (None, "returned a NoneType"),
+    ],
+)
+def test_bad_choices(kept: Any, message: str) -> None:
+    """Whatever a compressor chooses must be as many pairs as asked, each once, in order."""
+    with pytest.raises(UsageError, match=message):
+        checked(kept, 5, 2, "Greedy.keep()")
 
 
 @pytest.mark.parametrize("name", ["keys", "values", "positions", "pivots"])

@@ -111,3 +111,19 @@ def test_always(gaps, fps, limit, multiple):
     assert plan.indices[-1] < len(times)
     assert limit is None or len(plan) <= limit
     assert len(plan) % multiple == 0 or len(times) < multiple
+
+
+def test_an_odd_limit_still_reaches_the_end() -> None:
+    """Frames in pairs: a limit of 3 gives 2, the first and the last, not the first half."""
+    times = np.arange(80) / 8
+    plan = plan_samples(times, 10.0, fps=2, max_frames=3, multiple_of=2)
+    assert plan.indices.tolist() == [0, 79]
+
+
+def test_an_absurd_rate_takes_every_frame_once() -> None:
+    """A rate far above the video's own costs no memory and repeats no frame."""
+    times = np.arange(80) / 8
+    for fps in (100.0, 1e6, 1e12):
+        plan = plan_samples(times, 10.0, fps=fps, max_frames=None)
+        assert plan.indices.tolist() == list(range(80))
+        assert plan.capped_by == "native_fps"
