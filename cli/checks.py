@@ -200,10 +200,10 @@ def _model(video: Path) -> Check:
     model = api.load()
     memory = model.watch(video)
     question = Clip.load(video.with_suffix(".json")).questions[0]
-    asked = Asked(question.choose(), question.answer, question.letter)
+    asked = Asked(question.text, question.answer, question.letter)
     answer = model.ask(asked.text, memory, max_new_tokens=4).text
     spent = units.seconds(time.perf_counter() - start)
-    verdict = "right" if asked.correct(answer) else f"the truth is {question.letter}"
+    verdict = "right" if asked.correct(answer) else f"the truth is {question.answer}"
     size = units.memory(sum(file.stat().st_size for file in checkpoint_path().iterdir()))
     detail = f"{size}; loaded, watched and answered '{answer}' ({verdict}) in {spent}"
     return Check("Model", "embedded model", "ok", detail, needed=True)

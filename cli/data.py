@@ -129,7 +129,7 @@ def _questions(clip: "Clip") -> "Table":
 
     grid = Table.grid(padding=(0, 2, 0, 0))
     for question in clip.questions:
-        grid.add_row(question.choose(), f"{question.letter}  {question.answer}")
+        grid.add_row(question.text, question.answer)
     return grid
 
 
@@ -143,10 +143,10 @@ def _as_data(clip: "Clip") -> dict[str, Any]:
         "seed": clip.seed,
         "questions": [
             {
-                "question": question.choose(),
+                "question": question.text,
+                "options": list(question.options),
                 "kind": question.kind,
                 "expected": question.answer,
-                "expected_letter": question.letter,
             }
             for question in clip.questions
         ],

@@ -84,7 +84,7 @@ def gather(video: Path, given: Sequence[str], file: Path | None) -> list[Asked]:
     if texts:
         return [Asked(text) for text in texts]
     if known is not None:
-        return [Asked(q.choose(), q.answer, q.letter) for q in known.questions]
+        return [Asked(q.text, q.answer, q.letter) for q in known.questions]
     raise UsageError(
         f"There is no question to ask about '{video}'.",
         hint='Give one after the video: retake run VIDEO "What happens?", or --questions FILE.',

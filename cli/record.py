@@ -119,7 +119,6 @@ def _answer(asked: Asked, answer: Answer) -> dict[str, Any]:
         "question": answer.question,
         "answer": answer.text,
         "expected": asked.expected,
-        "expected_letter": asked.letter,
         "correct": asked.correct(answer.text),
         "alternatives": answer.alternatives,
         "token_ids": answer.token_ids,

@@ -48,7 +48,7 @@ def _answers(answers: tuple[tuple[Asked, Answer], ...]) -> Table:
     table.add_column("Truth", footer=f"{sum(map(bool, marks))} of {len(marks)} right")
     for mark, (asked, answer) in zip(marks, answers, strict=True):
         sign = Text("✓", "green") if mark else Text("✗", "red")
-        truth = f"{asked.letter}  {asked.expected}"
+        truth = asked.expected or ""
         table.add_row(sign, asked.text, answer.text, truth)
     return table
 
