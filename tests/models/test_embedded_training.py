@@ -7,8 +7,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Qwen2VLForConditionalGeneration
 
+import retake
+from retake.datasets.scenes.clip import Clip
 from retake.datasets.scenes.questions import Question
 from retake.datasets.scenes.world import stream, write_script
+from retake.models.embedded import checkpoint_path, clips
 from training.embedded.__main__ import train
 from training.embedded.architecture import build_model
 from training.embedded.batches import (
@@ -188,3 +191,21 @@ def test_interval_holds_the_share() -> None:
     """Wilson's interval: known values, and never outside 0 to 1."""
     assert interval(50, 100) == pytest.approx((0.404, 0.596), abs=1e-3)
     assert interval(20, 20)[1] == pytest.approx(1.0)
+
+
+def test_bundled_files_are_small_and_complete() -> None:
+    """The checkpoint fits into 6 MB, the clips into 1.5 MB, each with its sidecar."""
+    assert sum(path.stat().st_size for path in checkpoint_path().iterdir()) < 6e6
+    assert len(clips()) == 3
+    assert all(path.with_suffix(".json").exists() for path in clips())
+    assert sum(path.stat().st_size for path in clips()[0].parent.iterdir()) < 1.5e6
+
+
+def test_bundled_clips_are_answered_through_the_public_api() -> None:
+    """With the whole cache, every question of every bundled clip is answered rightly."""
+    model = retake.load(selector="none", compressor="none")
+    for path in clips():
+        model.watch(path)
+        for question in Clip.load(path.with_suffix(".json")).questions:
+            assert model.ask(question.choose()).text == question.letter
+            assert model.ask(question.text).text == question.answer
