@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: all packages below `retake`, and `retake_cli`, which is `cli/`."""
+"""What pyproject.toml cannot say: every package below `retake`, and `cli/` as `retake_cli`."""
 
 from setuptools import find_packages, setup
 
