@@ -1,0 +1,1 @@
+"""Interfaces, typed data, the engine: what every other room stands on. Imports none of them."""

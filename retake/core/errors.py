@@ -43,13 +43,6 @@ class ModelError(RetakeError):
 class MissingExtraError(RetakeError):
     """An optional dependency is not installed; the message names the extra."""
 
-    @classmethod
-    def of(cls, package: str, extra: str, purpose: str) -> "MissingExtraError":
-        return cls(
-            f"{purpose} needs the package '{package}', which is not installed.",
-            hint=f"Install it with: pip install 'retake[{extra}]'",
-        )
-
 
 class PartError(RetakeError):
     """A selector, compressor or other part failed in its own code."""
