@@ -22,6 +22,7 @@ from retake.core.generation import Generated, generate, generation_config
 from retake.core.memory import Answer, Compression, Frames, StageCost, VideoMemory
 from retake.core.positions import position_policy
 from retake.core.provenance import versions
+from retake.core.questions import check_question
 from retake.core.selector import FrameSelector
 from retake.core.stages import StageClock
 from retake.core.tokens import Selection, VisualTokens
@@ -84,7 +85,7 @@ class VideoModel:
         if isinstance(questions, str):
             questions = (questions,)
         for question in questions:
-            _check_text(question)
+            check_question(question)
         clock = StageClock(self.backend)
         rules = self.config.video
         with clock.stage("open"):
@@ -139,7 +140,7 @@ class VideoModel:
         Raises:
             UsageError: nothing was watched yet, the question is empty, or an option is wrong.
         """
-        _check_text(question)
+        check_question(question)
         memory = memory if memory is not None else self._memory
         if memory is None:
             raise UsageError("No video was watched yet.", hint="Call watch(video) first.")
@@ -385,17 +386,3 @@ class VideoModel:
             kv_bytes=prefilled.cache.nbytes(),
             kv_bytes_reserved=prefilled.cache.reserved_bytes(),
         )
-
-
-def _check_text(question: Any) -> None:
-    """Refuse what is no question in words."""
-    if not isinstance(question, str):
-        raise UsageError(f"A question is text, got {question!r}.")
-    if not question.strip():
-        raise UsageError("The question is empty.")
-    try:
-        question.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(
-            f"The question is not valid Unicode (at character {error.start})."
-        ) from None

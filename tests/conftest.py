@@ -12,6 +12,9 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast, Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
+import retake
+from retake.datasets.scenes import make_clip
+
 _HERE = Path(__file__).parent
 
 torch.set_num_threads(1)
@@ -160,6 +163,24 @@ def make_checkpoint() -> Callable[..., Path]:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Qwen2-VL checkpoint; do not change its files."""
     return _make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "qwen2-vl-tiny")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of 40 seconds: 80 frames at 2 fps, 40 steps."""
+    path = tmp_path_factory.mktemp("clips") / "scenes.mp4"
+    make_clip(path, seconds=40, seed=5, size=112)
+    return path
+
+
+@pytest.fixture(scope="session")
+def load(checkpoint: Path) -> Any:
+    """`retake.load` of the tiny checkpoint, with short answers."""
+
+    def loaded(**given: Any) -> retake.VideoModel:
+        return retake.load(checkpoint, **{"generate": {"max_new_tokens": 6}, **given})
+
+    return loaded
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
