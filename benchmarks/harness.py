@@ -1,0 +1,301 @@
+"""What every benchmark shares: fair timing, peak memory of a process tree, tables, saved results.
+
+A script fills a `Result` and hands it to `finish`, which prints it as Markdown and writes
+`benchmarks/results/NAME.json`; `python -m benchmarks.report` copies those into
+`docs/performance.md`. Scripts run as `python -m benchmarks.NAME [--quick]` from the root of the
+repository.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+
+RESULTS = Path(__file__).parent / "results"
+#: Where generated videos and checkpoints are kept between runs.
+CACHE = Path(os.environ.get("RETAKE_BENCH_CACHE", "/tmp/retake-benchmarks"))
+
+# How often a process tree is weighed; less often where that would take more than this share of a
+# core, because weighing a large process takes long.
+_SAMPLE_SECONDS = 0.02
+_SAMPLE_SHARE = 0.05
+# Longest a measured process may take.
+_LIMIT_SECONDS = 3600
+
+Rows = Sequence[Sequence[object]]
+
+
+@frozen
+class Result:
+    """What a benchmark found.
+
+    Attributes:
+        table: rows of cells; the first is the header.
+        notes: sentences that say what is compared, and how it came out.
+        data: the raw numbers behind the table.
+    """
+
+    table: Rows
+    notes: Sequence[str] = ()
+    data: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen
+class Spread:
+    """Median, smallest and largest of some numbers."""
+
+    median: float
+    low: float
+    high: float
+
+    def text(self, digits: int = 2, unit: str = "") -> str:
+        """`1.50 s (1.40 to 1.70)`."""
+        unit = f" {unit}" if unit else ""
+        return f"{self.median:.{digits}f}{unit} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+
+@frozen
+class Peak:
+    """What a command took.
+
+    Attributes:
+        tree_bytes: largest memory of the process and its children together, at one moment:
+            PSS (shared pages are divided among those that share them) where the kernel gives
+            it, RSS elsewhere. Sampled.
+        main_bytes: largest RSS of the process itself, as the kernel counted it. Exact.
+        seconds: from start to exit.
+        output: what the command printed.
+        sampled: how often the tree was weighed.
+        measure: "PSS" or "RSS".
+    """
+
+    tree_bytes: int
+    main_bytes: int
+    seconds: float
+    output: str
+    sampled: int
+    measure: str
+
+    @property
+    def peak_bytes(self) -> int:
+        """The larger of the two: never less than what the process itself surely took."""
+        return max(self.tree_bytes, self.main_bytes)
+
+    @property
+    def reply(self) -> Any:
+        """The JSON on the last line the command printed."""
+        return json.loads(self.output.strip().splitlines()[-1])
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on: CPU, memory, system and versions."""
+    import torch
+
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "load_at_start": round(_LOAD, 2),
+        **{name: version(name) for name in ("torch", "transformers", "retake")},
+        "commit": _commit(),
+    }
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _commit() -> str | None:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude", "*"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or None
+
+
+# Before anything is measured: a machine that was busy is no witness.
+_LOAD = os.getloadavg()[0]
+
+
+def interleaved(
+    cases: Mapping[str, Callable[[], object]], rounds: int = 5, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Seconds each case took in each round, measured A B C A B C …
+
+    What slows the machine for a while then slows all cases alike. `warmup` rounds go before and
+    are not counted. A case on a GPU must synchronise before it returns.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for number in range(warmup + rounds):
+        for name, case in cases.items():
+            start = time.perf_counter()
+            case()
+            took = time.perf_counter() - start
+            if number >= warmup:
+                seconds[name].append(took)
+    return seconds
+
+
+def median_and_spread(values: Sequence[float]) -> Spread:
+    """Median, smallest and largest."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def ratio(a: Sequence[float], b: Sequence[float]) -> Spread:
+    """`a / b` of each round: its median, smallest and largest."""
+    return median_and_spread([x / y for x, y in zip(a, b, strict=True)])
+
+
+def peak_of(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Peak:
+    """Run a command and weigh its whole process tree until it ends.
+
+    Raises:
+        RuntimeError: the command failed, or ran past an hour. Its last words are in the message.
+    """
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        list(command),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, **(env or {})},
+    )
+    scale = _Scale(process.pid)
+    scale.start()
+    try:
+        output, errors = process.communicate(timeout=_LIMIT_SECONDS)
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        scale.stop()
+    took = time.perf_counter() - start
+    if process.returncode:
+        raise RuntimeError(
+            f"{shlex.join(command)} ended with {process.returncode} after {took:.0f} s, "
+            f"at {scale.tree / 2**30:.2f} GiB:\n{errors[-2000:]}"
+        )
+    return Peak(scale.tree, scale.main, took, output, scale.count, scale.measure)
+
+
+class _Scale(threading.Thread):
+    """Weighs a process and its descendants again and again, and remembers the most it saw."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.pid = pid
+        self.tree = self.main = self.count = 0
+        self.measure = "PSS" if Path("/proc/self/smaps_rollup").exists() else "RSS"
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        pause = _SAMPLE_SECONDS
+        while not self._ended.wait(pause):
+            start = time.perf_counter()
+            weights = [_weight(pid, self.measure) for pid in _family(self.pid)]
+            self.tree = max(self.tree, sum(weights))
+            # The kernel keeps this maximum itself.
+            self.main = max(self.main, _status(self.pid, "VmHWM"))
+            self.count += 1
+            pause = max(_SAMPLE_SECONDS, (time.perf_counter() - start) / _SAMPLE_SHARE)
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found, todo = [], [pid]
+    while todo:
+        found.append(one := todo.pop())
+        try:
+            for task in Path(f"/proc/{one}/task").iterdir():
+                todo += map(int, (task / "children").read_text().split())
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def _weight(pid: int, measure: str) -> int:
+    if measure == "RSS":
+        return _status(pid, "VmRSS")
+    return _kilobytes(f"/proc/{pid}/smaps_rollup", "Pss")
+
+
+def _status(pid: int, name: str) -> int:
+    return _kilobytes(f"/proc/{pid}/status", name)
+
+
+def _kilobytes(path: str, name: str) -> int:
+    """Bytes that a line like `VmRSS: 123 kB` states; 0 if the process has just ended."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(x.split()[1]) * 1024 for x in lines if x.startswith(f"{name}:")), 0)
+
+
+def markdown(rows: Rows) -> str:
+    """A Markdown table; the first row is its header, the first column is text."""
+    header, *body = [[str(cell) for cell in row] for row in rows]
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
+
+
+def save(name: str, data: Mapping[str, Any]) -> Path:
+    """Write `benchmarks/results/NAME.json`, with the machine and the command that made it."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    arguments = shlex.join(sys.argv[1:])
+    command = f"python -m benchmarks.{name} {arguments}".strip()
+    full = {
+        **data,
+        "machine": machine(),
+        "command": command,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    path.write_text(json.dumps(full, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def finish(name: str, result: Result, given: argparse.Namespace) -> None:
+    """Print a result as Markdown, and save it unless it was a quick look (or --save says so)."""
+    print(markdown(result.table))
+    for note in result.notes:
+        print(f"\n{note}")
+    if given.save or not given.quick:
+        data = {"table": result.table, "notes": result.notes, "data": result.data}
+        print(f"\nwritten: {save(name, data)}")
+
+
+def arguments(doc: str | None) -> argparse.ArgumentParser:
+    """The options every benchmark has; add your own."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
+    parser.add_argument("--save", action="store_true", help="write the results of --quick too")
+    return parser
