@@ -27,10 +27,8 @@ RESULTS = Path(__file__).parent / "results"
 #: Where generated videos and checkpoints are kept between runs.
 CACHE = Path(os.environ.get("RETAKE_BENCH_CACHE", "/tmp/retake-benchmarks"))
 
-# How often a process tree is weighed; less often where that would take more than this share of a
-# core, because weighing a large process takes long.
+# How often a process tree is weighed.
 _SAMPLE_SECONDS = 0.02
-_SAMPLE_SHARE = 0.05
 # Longest a measured process may take.
 _LIMIT_SECONDS = 3600
 
@@ -71,14 +69,14 @@ class Peak:
     """What a command took.
 
     Attributes:
-        tree_bytes: largest memory of the process and its children together, at one moment:
-            PSS (shared pages are divided among those that share them) where the kernel gives
-            it, RSS elsewhere. Sampled.
+        tree_bytes: largest sum of the RSS of the process and its children, at one moment.
+            Sampled. Pages of libraries that they share are counted for each, so it is never too
+            low for who uses several processes. (PSS would divide them, but to weigh a large
+            process so often with it would take a good part of a core from it.)
         main_bytes: largest RSS of the process itself, as the kernel counted it. Exact.
         seconds: from start to exit.
         output: what the command printed.
         sampled: how often the tree was weighed.
-        measure: "PSS" or "RSS".
     """
 
     tree_bytes: int
@@ -86,7 +84,6 @@ class Peak:
     seconds: float
     output: str
     sampled: int
-    measure: str
 
     @property
     def peak_bytes(self) -> int:
@@ -197,7 +194,7 @@ def peak_of(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> 
             f"{shlex.join(command)} ended with {process.returncode} after {took:.0f} s, "
             f"at {scale.tree / 2**30:.2f} GiB:\n{errors[-2000:]}"
         )
-    return Peak(scale.tree, scale.main, took, output, scale.count, scale.measure)
+    return Peak(scale.tree, scale.main, took, output, scale.count)
 
 
 class _Scale(threading.Thread):
@@ -207,19 +204,14 @@ class _Scale(threading.Thread):
         super().__init__(daemon=True)
         self.pid = pid
         self.tree = self.main = self.count = 0
-        self.measure = "PSS" if Path("/proc/self/smaps_rollup").exists() else "RSS"
         self._ended = threading.Event()
 
     def run(self) -> None:
-        pause = _SAMPLE_SECONDS
-        while not self._ended.wait(pause):
-            start = time.perf_counter()
-            weights = [_weight(pid, self.measure) for pid in _family(self.pid)]
-            self.tree = max(self.tree, sum(weights))
+        while not self._ended.wait(_SAMPLE_SECONDS):
+            self.tree = max(self.tree, sum(_status(pid, "VmRSS") for pid in _family(self.pid)))
             # The kernel keeps this maximum itself.
             self.main = max(self.main, _status(self.pid, "VmHWM"))
             self.count += 1
-            pause = max(_SAMPLE_SECONDS, (time.perf_counter() - start) / _SAMPLE_SHARE)
 
     def stop(self) -> None:
         self._ended.set()
@@ -239,20 +231,10 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _weight(pid: int, measure: str) -> int:
-    if measure == "RSS":
-        return _status(pid, "VmRSS")
-    return _kilobytes(f"/proc/{pid}/smaps_rollup", "Pss")
-
-
 def _status(pid: int, name: str) -> int:
-    return _kilobytes(f"/proc/{pid}/status", name)
-
-
-def _kilobytes(path: str, name: str) -> int:
     """Bytes that a line like `VmRSS: 123 kB` states; 0 if the process has just ended."""
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
     return next((int(x.split()[1]) * 1024 for x in lines if x.startswith(f"{name}:")), 0)
