@@ -1,16 +1,12 @@
 """The CPU: always there, and what every other device is compared with."""
 
-import platform
-from pathlib import Path
 from typing import ClassVar
 
 import attrs
 import torch
 
 from retake.core.backend import Backend
-
-_STATUS = Path("/proc/self/status")
-_CLEAR = Path("/proc/self/clear_refs")
+from retake.core.host import peak_resident, reset_peak_resident
 
 
 @attrs.frozen
@@ -28,22 +24,10 @@ class CPU(Backend):
         return torch.device("cpu")
 
     def reset_peak_memory(self) -> None:
-        try:
-            _CLEAR.write_text("5")
-        except OSError:
-            return  # the high-water mark then covers the whole process, as documented
+        reset_peak_resident()
 
     def peak_memory(self) -> int | None:
-        if _STATUS.exists():
-            for line in _STATUS.read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        if platform.system() == "Windows":
-            return None
-        import resource  # not there on Windows
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if platform.system() == "Darwin" else peak * 1024
+        return peak_resident()
 
     def describe(self) -> str:
         return f"cpu, {torch.get_num_threads()} threads, {self.kernel} attention"

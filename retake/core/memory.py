@@ -15,11 +15,14 @@ class StageCost:
     Attributes:
         seconds: wall-clock time.
         peak_bytes: highest memory of the device while it ran, None where unknown.
+        host_peak_bytes: highest resident memory of the process while it ran, None where unknown;
+            on the CPU the two are the same.
     """
 
     name: str
     seconds: float
     peak_bytes: int | None = None
+    host_peak_bytes: int | None = None
 
 
 @attrs.frozen
