@@ -3,6 +3,7 @@
 Knows nothing of models: frames come upright, in RGB, at native size, with their true times.
 """
 
+from retake.video.ahead import ReadAhead
 from retake.video.available import ReaderStatus, readers
 from retake.video.base import BadFrame, VideoReader
 from retake.video.opening import open_video
@@ -10,6 +11,7 @@ from retake.video.sampling import SamplePlan, plan_samples
 
 __all__ = [
     "BadFrame",
+    "ReadAhead",
     "ReaderStatus",
     "SamplePlan",
     "VideoReader",

@@ -84,6 +84,10 @@ class DecordProcess:
         """End the process; nothing is left of it. A reader left unclosed does so when it goes."""
         self._end()
 
+    def kill(self) -> None:
+        """End the process from any thread, which wakes whoever waits for it; then `close`."""
+        self._process.kill()
+
     @property
     def _output(self) -> Any:
         return self._process.stdout
@@ -99,7 +103,7 @@ class DecordProcess:
 
     def _answer(self) -> dict[str, Any]:
         line = self._output.readline()
-        if not line:
+        if not line.endswith(b"\n"):
             raise DecordTroubleError(self._last_words())
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:

@@ -7,7 +7,7 @@ import numpy as np
 
 from retake.core.errors import VideoError
 from retake.core.frames import VideoInfo
-from retake.video.base import BadFramePolicy, Image, VideoReader
+from retake.video.base import BadFramePolicy, Image, ImageChange, VideoReader, as_it_is
 from retake.video.decord_process import DecordProcess, DecordTroubleError
 from retake.video.index import ContainerIndex
 from retake.video.pyav_reader import PyAVReader
@@ -75,42 +75,53 @@ class DecordReader(VideoReader):
         if self._checker is not None:
             self._checker.close()
 
-    def _decode(self, indices: list[int]) -> Iterator[tuple[int, Image]]:
+    def cancel(self) -> None:
+        """End the running read; decord's process is killed, since it may be waited for."""
+        super().cancel()
+        self._process.kill()
+
+    def _decode(self, indices: list[int], each: ImageChange) -> Iterator[tuple[int, Image]]:
         if self._gave_up:
-            yield from self._by_pyav(indices)
+            yield from self._by_pyav(indices, each)
             return
+        got: dict[int, Image] = {}
         try:
-            images = [self._one(index) for index in indices]
+            for index in indices:
+                last = self._one(index)
+                got[index] = each(last)
             complaint = self._process.complaint()
         except DecordTroubleError as trouble:
-            sound = dict(self._by_pyav(indices))
+            self._check_cancelled()
+            got = dict(self._by_pyav(indices, each))
             self._give_up(indices, str(trouble))
-            yield from sound.items()
+            yield from got.items()
             return
         suspects = indices if complaint else [] if self._checked_once else indices[-1:]
         self._checked_once = True
-        checked = dict(self._by_pyav(suspects))
-        spoilt = set(suspects) - set(checked)
-        got = dict(zip(indices, images, strict=True))
-        if any(not _alike(got[index], image) for index, image in checked.items()):
-            sound = dict(self._by_pyav([index for index in indices if index not in spoilt]))
+        sound, differ = set(indices) - set(suspects), False
+        for index, image in self._by_pyav(suspects, as_it_is):
+            sound.add(index)
+            differ |= not _alike(got[index], each(image))
+            differ |= index == indices[-1] and not _alike(last, image)
+        if differ:
+            got = dict(self._by_pyav([index for index in indices if index in sound], each))
             self._give_up(indices, complaint or "it gave another frame than the one asked for")
-            yield from sound.items()
-            return
-        yield from ((index, image) for index, image in got.items() if index not in spoilt)
+        yield from ((index, image) for index, image in got.items() if index in sound)
 
     def _one(self, index: int) -> Image:
         """A frame, given time for all that must be decoded before it."""
+        self._check_cancelled()
         distance = int(self._index.order[index]) - self._index.entry_point(index)
         seconds = FRAME_SECONDS + SECONDS_PER_DECODED_FRAME * distance
         return self._process.frame(index, seconds=seconds)
 
-    def _by_pyav(self, indices: list[int]) -> Iterator[tuple[int, Image]]:
+    def _by_pyav(self, indices: list[int], each: ImageChange) -> Iterator[tuple[int, Image]]:
         """The same frames by PyAV, bad ones dealt with as the user asked."""
         if self._checker is None:
             self._checker = PyAVReader(self._index, self.info, on_bad_frame=self._on_bad_frame)
             self._checker.bad_frames = self.bad_frames
-        yield from self._checker._decode(indices)
+            self._checker._cancelled = self._cancelled
+        yield from self._checker._decode(indices, each)
 
     def _give_up(self, indices: list[int], why: str) -> None:
         where = f"frames {indices[0]}-{indices[-1]} of {self.info.path}"

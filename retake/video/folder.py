@@ -10,7 +10,7 @@ import numpy as np
 
 from retake.core.errors import UsageError, VideoError
 from retake.core.frames import VideoInfo
-from retake.video.base import BadFramePolicy, Image, VideoReader
+from retake.video.base import BadFramePolicy, Image, ImageChange, VideoReader
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -36,7 +36,7 @@ class FolderReader(VideoReader):
         times = np.arange(len(self._files)) / fps
         super().__init__(info, times, on_bad_frame=on_bad_frame)
 
-    def _decode(self, indices: list[int]) -> Iterator[tuple[int, Image]]:
+    def _decode(self, indices: list[int], each: ImageChange) -> Iterator[tuple[int, Image]]:
         for index in indices:
             file = self._files[index]
             try:
@@ -51,7 +51,7 @@ class FolderReader(VideoReader):
                     f"{self.info.width}x{self.info.height}.",
                     hint="All pictures of a folder must be of one size.",
                 )
-            yield index, image
+            yield index, each(image)
 
 
 def numbered_pictures(path: Path) -> list[Path]:

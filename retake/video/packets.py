@@ -1,6 +1,6 @@
 """Finding the place in a container from which to decode, whatever its own seeking makes of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 import av
@@ -16,19 +16,24 @@ TRIES = 3
 
 
 def packets_from(
-    index: ContainerIndex, container: InputContainer, stream: VideoStream, start: int
+    index: ContainerIndex,
+    container: InputContainer,
+    stream: VideoStream,
+    start: int,
+    check: Callable[[], None],
 ) -> Iterator["av.Packet[VideoStream]"]:
     """The packets from the place `start` on, then the empty one that flushes the decoder.
 
     Where seeking lands is checked against the container's table by the first packet's
     time: too late, and an earlier key frame is tried; too early, and packets are passed over.
+    `check` is called at every packet.
     """
     for target in _targets(index, start):
         try:
             container.seek(target, stream=stream, backward=True)
         except av.error.FFmpegError:
             continue
-        packets = _until_broken(container, stream)
+        packets = _until_broken(container, stream, check)
         head = next(packets, None)
         place = _place(index, head)
         if head is not None and place is not None and place <= start:
@@ -62,11 +67,13 @@ def _between(
 
 
 def _until_broken(
-    container: InputContainer, stream: VideoStream
+    container: InputContainer, stream: VideoStream, check: Callable[[], None]
 ) -> Iterator["av.Packet[VideoStream]"]:
     """Packets up to the end, or to where the container can be read no further."""
     try:
-        yield from container.demux(stream)
+        for packet in container.demux(stream):
+            check()
+            yield packet
     except av.error.FFmpegError:
         return
 

@@ -8,7 +8,7 @@ import numpy as np
 from av.codec.context import ThreadType
 
 from retake.core.frames import VideoInfo
-from retake.video.base import BadFramePolicy, Image, VideoReader
+from retake.video.base import BadFramePolicy, Image, ImageChange, VideoReader
 from retake.video.index import ContainerIndex, open_container, video_stream
 from retake.video.segment import Segment
 
@@ -38,13 +38,13 @@ class PyAVReader(VideoReader):
         self._segment = None
         self._container.close()
 
-    def _decode(self, indices: list[int]) -> Iterator[tuple[int, Image]]:
+    def _decode(self, indices: list[int], each: ImageChange) -> Iterator[tuple[int, Image]]:
         for index in indices:
             frame, reason = self._settled(index)
             if frame is None:
                 self._bad(index, reason)
             else:
-                yield index, self._upright(frame)
+                yield index, each(self._upright(frame))
 
     def _settled(self, index: int) -> tuple[av.VideoFrame | None, str]:
         """The frame, once nothing decoded later can show it to be spoilt; or why there is none."""
@@ -61,7 +61,9 @@ class PyAVReader(VideoReader):
 
     def _try(self, index: int) -> tuple[av.VideoFrame | None, str]:
         if self._segment is None or not self._segment.serves(index):
-            self._segment = Segment(self._index, self._container, self._stream, index)
+            self._segment = Segment(
+                self._index, self._container, self._stream, index, self._check_cancelled
+            )
         return self._segment.frame(index)
 
     def _open(self, threads: int) -> None:

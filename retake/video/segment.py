@@ -1,6 +1,6 @@
 """One run of decoding, forward from a key frame, that tells sound frames from spoilt ones."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 import numpy as np
@@ -24,9 +24,16 @@ class Segment:
     """
 
     def __init__(
-        self, index: ContainerIndex, container: InputContainer, stream: VideoStream, wanted: int
+        self,
+        index: ContainerIndex,
+        container: InputContainer,
+        stream: VideoStream,
+        wanted: int,
+        check: Callable[[], None],
     ) -> None:
+        """`check` is called between packets, and raises where decoding is to end."""
         self._index = index
+        self._check = check
         self._start = index.entry_point(wanted)
         self._frames = self._run(container, stream)
         self._held: dict[int, av.VideoFrame] = {}  # by frame number
@@ -97,7 +104,7 @@ class Segment:
 
     def _run(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
         """Decoded frames in the order shown, from the entry point to the end of the file."""
-        for packet in packets_from(self._index, container, stream, self._start):
+        for packet in packets_from(self._index, container, stream, self._start, self._check):
             try:
                 yield from packet.decode()
             except av.error.EOFError:

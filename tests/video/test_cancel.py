@@ -1,0 +1,129 @@
+"""Cancelling a read from another thread, and decord's process dying while it is read from."""
+
+import threading
+import time
+
+import pytest
+
+from retake.core.errors import UsageError, VideoError
+from retake.video import ReadAhead, open_video
+from tests.video.test_decord_process import HANGING
+
+
+def cancel_when(condition, opened):
+    """Cancel from a thread of its own once the condition holds."""
+
+    def watch():
+        while not condition():
+            time.sleep(0.001)
+        opened.cancel()
+        opened.cancel()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("on_bad_frame", ["error", "report"])
+@pytest.mark.parametrize("reader", ["decord", "pyav"])
+def test_a_running_read_ends(video, reader, on_bad_frame):
+    """Within a frame or two of the one at which it was cancelled, and without an error."""
+    seen, cancelled = [], threading.Event()
+
+    def each(frame):
+        seen.append(cancelled.is_set())
+        if len(seen) == 20:
+            opened.cancel()
+            opened.cancel()
+            cancelled.set()
+        return frame
+
+    with open_video(video("plain.mp4"), reader=reader, on_bad_frame=on_bad_frame) as opened:
+        assert [len(batch) for batch in opened.read(range(48), batch_size=8, each=each)] == [8, 8]
+        assert sum(seen) <= 1
+        assert opened.bad_frames == []
+        assert opened.notes == []
+        with pytest.raises(UsageError, match="was cancelled"):
+            opened.read([0])
+
+
+def test_on_the_way_to_a_frame(video):
+    """Not only between wanted frames: decoding up to one that is far ends as well."""
+    path = video("long.mp4", frames=600, gop=600, size=(640, 360))
+    with open_video(path, reader="pyav") as opened:
+        begun = threading.Event()
+        check, checks = opened._check_cancelled, []
+
+        def counted():
+            checks.append(opened._cancelled.is_set())
+            begun.set()
+            check()
+
+        opened._check_cancelled = counted
+        thread = cancel_when(begun.is_set, opened)
+        assert list(opened.read([590])) == []
+        thread.join()
+        assert checks[-1]
+        assert sum(checks) <= 2
+
+
+def test_while_decord_is_waited_for(video, tmp_path, monkeypatch):
+    """Its process is killed, so that even one that hangs does not hold up the read."""
+    script = tmp_path / "worker.py"
+    script.write_text(HANGING)
+    monkeypatch.setattr("retake.video.decord_process.WORKER", script)
+    with open_video(video("plain.mp4")) as opened:
+        began = time.monotonic()
+        thread = threading.Timer(0.2, opened.cancel)
+        thread.start()
+        assert list(opened.read(range(48))) == []
+        thread.join()
+        assert time.monotonic() - began < 30, "it would have waited 60 s for a frame"
+        assert opened.notes == []
+        assert opened.info.reader == "decord"
+
+
+def test_before_and_after(video):
+    """A read that was asked for but not begun gives nothing; a closed reader may be cancelled."""
+    opened = open_video(video("plain.mp4"))
+    frames = opened.read(range(48))
+    opened.cancel()
+    assert list(frames) == []
+    opened.close()
+    opened.cancel()
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["read", "ahead"])
+def test_decord_dies_while_it_is_read_from(video, ahead):
+    """auto goes on with PyAV and says so; decord by name is a clear error."""
+
+    def each(frame):
+        nonlocal count
+        count += 1
+        if count == 20:
+            opened._process._process.kill()
+        return frame
+
+    def read(opened):
+        if ahead:
+            with ReadAhead(opened, range(48), batch_size=8, each=each) as batches:
+                return [int(index) for batch in batches for index in batch.indices]
+        return [
+            int(i)
+            for batch in opened.read(range(48), batch_size=8, each=each)
+            for i in batch.indices
+        ]
+
+    count = 0
+    with open_video(video("plain.mp4")) as opened:
+        assert read(opened) == list(range(48))
+        assert opened.info.reader == "decord, then pyav"
+        assert "decord's process ended with -9" in opened.notes[0]
+        assert "frames 16-23" in opened.notes[0]
+        assert opened.bad_frames == []
+    count = 0
+    with (
+        open_video(video("plain.mp4"), reader="decord") as opened,
+        pytest.raises(VideoError, match=r"decord cannot be trusted .* ended with -9"),
+    ):
+        read(opened)
