@@ -23,9 +23,10 @@ from retake.core.config import (
     RunConfig,
     VideoOptions,
 )
-from retake.core.errors import ModelError, RetakeError, UsageError, VideoError
+from retake.core.errors import MemoryFileError, ModelError, RetakeError, UsageError, VideoError
 from retake.core.kv import KVChunk
 from retake.core.memory import Answer, VideoMemory
+from retake.core.memory_file import load_memory
 from retake.core.selector import FrameSelector
 from retake.core.tokens import Selection, VisualTokens
 from retake.models import models
@@ -41,6 +42,7 @@ __all__ = [
     "GenerateOptions",
     "KVChunk",
     "KVCompressor",
+    "MemoryFileError",
     "ModelAdapter",
     "ModelError",
     "ModelOptions",
@@ -60,6 +62,7 @@ __all__ = [
     "compressors",
     "from_config",
     "load",
+    "load_memory",
     "models",
     "selectors",
 ]

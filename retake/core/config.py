@@ -53,6 +53,7 @@ class VideoOptions:
         max_frames: at most so many, spread over the whole video.
         long_side: frames are scaled down to at most so many pixels on their longer side.
         reader: "auto", "decord", "pyav" or "frames" (a folder of numbered images).
+        reader_threads: threads of the decoder; None: as many as there are cores, at most 8.
         folder_fps: the rate at which a folder's frames were taken.
         on_bad_frame: a frame that cannot be decoded is an "error", or is left out and
             reported ("report").
@@ -62,6 +63,7 @@ class VideoOptions:
     max_frames: int | None = attrs.field(default=2048, validator=optional(at_least(1)))
     long_side: int | None = attrs.field(default=448, validator=optional(at_least(28)))
     reader: Literal["auto", "decord", "pyav", "frames"] = "auto"
+    reader_threads: int | None = attrs.field(default=None, validator=optional(at_least(1)))
     folder_fps: float | None = attrs.field(default=None, validator=optional(positive))
     on_bad_frame: Literal["error", "report"] = "error"
 
@@ -150,7 +152,8 @@ def _exactly(kind: type, *others: type) -> Any:
     return structure
 
 
-def _converter() -> cattrs.Converter:
+def strict_converter() -> cattrs.Converter:
+    """A converter that takes plain data as it is: no type is coerced, no key is left over."""
     converter = make_converter(forbid_extra_keys=True, detailed_validation=False)
     converter.register_structure_hook(int, _exactly(int))
     converter.register_structure_hook(float, _exactly(float, int))
@@ -159,7 +162,7 @@ def _converter() -> cattrs.Converter:
     return converter
 
 
-_CONVERTER = _converter()
+_CONVERTER = strict_converter()
 
 
 def structure(cls: type[T], values: Mapping[str, Any], where: str) -> T:

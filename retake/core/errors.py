@@ -40,6 +40,10 @@ class ModelError(RetakeError):
     """A checkpoint is missing, incomplete, or of a family that no adapter knows."""
 
 
+class MemoryFileError(RetakeError):
+    """A file of a watched video is missing, cannot be written, or is not as it was written."""
+
+
 class MissingExtraError(RetakeError):
     """An optional dependency is not installed; the message names the extra."""
 

@@ -1,5 +1,6 @@
 """What watching leaves behind, and what asking returns."""
 
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -17,12 +18,15 @@ class StageCost:
         peak_bytes: highest memory of the device while it ran, None where unknown.
         host_peak_bytes: highest resident memory of the process while it ran, None where unknown;
             on the CPU the two are the same.
+        background_seconds: work done beside the others meanwhile: decoding runs ahead in a thread
+            and `seconds` is only the time that was spent waiting for it.
     """
 
     name: str
     seconds: float
     peak_bytes: int | None = None
     host_peak_bytes: int | None = None
+    background_seconds: float | None = None
 
 
 @attrs.frozen
@@ -70,6 +74,7 @@ class Compression:
         kv_bytes: KV bytes of the pairs in the memory.
         kv_bytes_reserved: bytes of the buffers that hold them, with room for a chunk, a
             question and an answer.
+        notes: what was unexpected of the video's length, and how the budget was kept.
     """
 
     steps: int
@@ -87,11 +92,27 @@ class Compression:
     kv_bytes_full: int
     kv_bytes: int
     kv_bytes_reserved: int
+    notes: tuple[str, ...] = ()
 
     @property
     def achieved_ratio(self) -> float:
         """Visual tokens kept over visual tokens selected, the mean over layers."""
         return sum(self.tokens_kept) / len(self.tokens_kept) / self.tokens_selected
+
+
+@attrs.frozen
+class Source:
+    """Which video was watched, so that it can be told from others.
+
+    Attributes:
+        path: as it was given.
+        bytes: its size; of a folder of pictures, that of all of them.
+        sha256: of its content.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
 
 
 @attrs.frozen(eq=False)
@@ -111,6 +132,7 @@ class VideoMemory:
         compression: asked and achieved.
         costs: time and memory of each stage.
         config: the whole resolved configuration.
+        source: the video's size and hash; None where they were not taken.
     """
 
     cache: ArenaCache = attrs.field(repr=lambda c: f"{c.lengths()[0]} pairs × {len(c.layers)}")
@@ -121,6 +143,21 @@ class VideoMemory:
     video: VideoInfo | None = None
     costs: tuple[StageCost, ...] = ()
     config: dict[str, Any] = attrs.field(factory=dict, repr=False)
+    source: Source | None = None
+
+    def save(self, path: str | Path) -> Path:
+        """Write the memory to one file, from which `retake.load_memory` makes it again.
+
+        The file appears whole or not at all. An older memory at `path` is replaced; any other
+        file there is refused.
+
+        Raises:
+            UsageError: `path` is no place to write a memory at.
+            MemoryFileError: the system refuses to write it, such as with a full disk.
+        """
+        from retake.core.memory_file import save_memory
+
+        return save_memory(self, path)
 
 
 @attrs.frozen(eq=False)

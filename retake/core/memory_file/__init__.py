@@ -1,0 +1,87 @@
+"""A watched video as one file: `docs/memory-files.md` says what is in it.
+
+The idea: watching takes minutes to hours, asking seconds; what watching leaves behind is small
+and worth keeping. A file holds the pairs of every layer, and all that is needed to say where
+they come from and whether a model may use them. No code is stored, and none is run on loading.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from retake.core.arena import ArenaCache, ArenaLayer
+from retake.core.memory import VideoMemory
+from retake.core.memory_file.consistency import PARTS, check, name_of
+from retake.core.memory_file.container import read, write
+from retake.core.memory_file.document import (
+    FORMAT,
+    check_format,
+    describe,
+    settings,
+    understand,
+)
+from retake.core.memory_file.target import check_target, replacing
+
+__all__ = ["FORMAT", "check_target", "load_memory", "save_memory"]
+
+
+def save_memory(memory: VideoMemory, path: str | Path) -> Path:
+    """Write a memory to one file; see `VideoMemory.save`."""
+    target = Path(path).expanduser()
+    check_target(target)
+    document, tensors = describe(memory), _tensors(memory)
+    with replacing(target) as file:
+        write(file, document, tensors)
+    return target
+
+
+def load_memory(path: str | Path, device: str | torch.device = "cpu") -> VideoMemory:
+    """The memory of a watched video, from the file that `VideoMemory.save` wrote.
+
+    Args:
+        path: the file.
+        device: that of the model that will be asked.
+
+    Raises:
+        MemoryFileError: the file is missing, no memory, of a later version, cut short or
+            changed since it was written.
+    """
+    source = Path(path).expanduser()
+    plain, tensors = read(source, lambda document: check_format(document, source))
+    document = understand(plain, source)
+    check(document, tensors, source)
+    layers = range(len(document.compression.tokens_kept))
+    kept = tuple(tensors[name_of(layer, "kept")].numpy() for layer in layers)
+    return VideoMemory(
+        cache=ArenaCache([_layer(tensors, layer, device) for layer in layers]),
+        next_position=document.next_position,
+        kept=kept,
+        compression=document.compression,
+        frames=document.frames,
+        video=document.video,
+        costs=document.costs,
+        config=settings(document),
+        source=document.source,
+    )
+
+
+def _tensors(memory: VideoMemory) -> dict[str, Tensor]:
+    """Every layer's tensors by name, without the room that is spare; whole numbers first."""
+    numbers, pairs = {}, {}
+    layers = zip(memory.cache.layers, memory.kept, strict=True)
+    for layer, (held, kept) in enumerate(layers):
+        numbers[name_of(layer, "positions")] = held.cached_positions()
+        numbers[name_of(layer, "kept")] = torch.as_tensor(kept, dtype=torch.int64)
+        pairs[name_of(layer, "keys")] = held.keys[:, :, : held.length]
+        pairs[name_of(layer, "values")] = held.values[:, :, : held.length]
+    return {**numbers, **pairs}
+
+
+def _layer(tensors: dict[str, Tensor], layer: int, device: str | torch.device) -> ArenaLayer:
+    """A layer's arena, full to the last place; its tensors leave the table."""
+    positions, _, keys, values = (tensors.pop(name_of(layer, part)).to(device) for part in PARTS)
+    held = ArenaLayer(keys.shape[2], positions.shape[0])
+    held.expect(positions)
+    held.update(keys, values)
+    return held
