@@ -50,6 +50,9 @@ FLAGS = (
     Flag("video.max_frames", "--max-frames", "Frames", "At most so many frames.", int, "COUNT"),
     Flag("video.long_side", "--long-side", "Frames", "Scale frames down to it.", int, "PIXELS"),
     Flag("video.reader", "--reader", "Frames", "Decoder.", str, "[auto|decord|pyav|frames]"),
+    Flag(
+        "video.reader_threads", "--reader-threads", "Frames", "Threads of the decoder.", int, "COUNT"
+    ),
     Flag("video.folder_fps", "--folder-fps", "Frames", "Rate of a folder of pictures.", float),
     Flag(
         "video.on_bad_frame",

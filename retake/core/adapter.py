@@ -11,7 +11,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from retake.core.frames import FrameBatch
+from retake.core.frames import FrameBatch, resized
 from retake.core.tokens import Selection, shape_of
 
 
@@ -88,6 +88,14 @@ class ModelAdapter(ABC):
     @abstractmethod
     def frame_size(self, height: int, width: int, long_side: int | None) -> tuple[int, int]:
         """Height and width in pixels to which frames of that size are resized."""
+
+    def resize(self, frames: Tensor, size: tuple[int, int]) -> Tensor:
+        """Frames, uint8 `[F, H, W, 3]`, as `preprocess` resizes them, uint8 `[F, h, w, 3]`.
+
+        Called on each frame as soon as it is decoded, so that frames of full size are never
+        held; `preprocess` then finds them at their size.
+        """
+        return resized(frames, size)
 
     @abstractmethod
     def preprocess(self, frames: Tensor, size: tuple[int, int]) -> Patches:

@@ -36,7 +36,7 @@ class Share:
 
 def share_of(
     *,
-    video: int,
+    video: int | None,
     text: int,
     budget: int | None,
     keep_ratio: float | None,
@@ -45,7 +45,8 @@ def share_of(
     """The share that a budget or a ratio leaves to a video.
 
     Args:
-        video: visual tokens that enter the language model.
+        video: visual tokens that enter the language model; None, for a ratio, where that is
+            not known yet.
         text: tokens of the prompt besides, which count towards the budget.
         budget: tokens that each layer may hold after prefill, text included.
         keep_ratio: fraction of the video's tokens to keep, in (0, 1].
@@ -59,20 +60,30 @@ def share_of(
     if keep_ratio is not None:
         # Through its decimal form: 0.1 means one tenth, not the nearest binary fraction.
         ratio = Fraction(str(keep_ratio))
-        if not published and int(ratio * video) == 0:
-            raise UsageError(
-                f"A keep_ratio of {keep_ratio:g} keeps none of {video} visual tokens.",
-                hint=f"Use at least {math.ceil(1e4 / video) / 1e4:g}.",
-            )
+        if not published and video is not None:
+            check_kept(keep_ratio, video)
         return Share(ratio, published, float(keep_ratio))
-    assert budget is not None
+    assert budget is not None and video is not None
     if published:
         published_ratio = min(1.0, budget / (text + video))
         return Share(Fraction(published_ratio), True, published_ratio)
-    left = budget - text
-    if left < 1:
+    check_room(budget, text)
+    return Share(min(Fraction(1), Fraction(budget - text, video)))
+
+
+def check_room(budget: int, text: int) -> None:
+    """Refuse a budget that the prompt's own `text` tokens use up."""
+    if budget - text < 1:
         raise UsageError(
             f"A budget of {budget} tokens is used up by the prompt, which needs {text}.",
             hint=f"Ask for at least {text + 1} tokens, or for a keep_ratio instead.",
         )
-    return Share(min(Fraction(1), Fraction(left, video)))
+
+
+def check_kept(keep_ratio: float, video: int) -> None:
+    """Refuse a ratio that keeps none of a video's tokens."""
+    if int(Fraction(str(keep_ratio)) * video) == 0:
+        raise UsageError(
+            f"A keep_ratio of {keep_ratio:g} keeps none of {video} visual tokens.",
+            hint=f"Use at least {math.ceil(1e4 / video) / 1e4:g}.",
+        )

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 
 def _uint8_frames(_: Any, attribute: "attrs.Attribute[torch.Tensor]", value: torch.Tensor) -> None:
@@ -71,6 +72,8 @@ class FrameBatch:
     @classmethod
     def joined(cls, batches: "list[FrameBatch]") -> "FrameBatch":
         """Batches that follow each other, as one."""
+        if len(batches) == 1:
+            return batches[0]
         return cls(
             frames=torch.cat([batch.frames for batch in batches]),
             indices=np.concatenate([batch.indices for batch in batches]),
@@ -85,16 +88,34 @@ class FrameBatch:
         )
 
 
-def whole_steps(batches: Iterable[FrameBatch], frames_per_step: int) -> Iterator[FrameBatch]:
-    """The same frames in batches of whole temporal steps; only the last may fall short.
+def slices_of(batches: Iterable[FrameBatch], count: int) -> Iterator[FrameBatch]:
+    """The same frames in batches of `count`; only the last may fall short.
 
-    Readers cut batches by memory, and leave out frames that cannot be decoded.
+    Readers cut batches by memory, leave out frames that cannot be decoded, and a user's own
+    stream may come in any pieces; what is computed of a slice must depend on none of that.
     """
-    waiting: FrameBatch | None = None
+    waiting: list[FrameBatch] = []
+    held = 0
     for batch in batches:
-        joined = batch if waiting is None else FrameBatch.joined([waiting, batch])
-        whole, waiting = joined.split(len(joined) // frames_per_step * frames_per_step)
-        if len(whole):
-            yield whole
-    if waiting is not None and len(waiting):
-        yield waiting
+        while held + len(batch) >= count:
+            head, batch = batch.split(count - held)
+            yield FrameBatch.joined([*waiting, head])
+            waiting, held = [], 0
+        if len(batch):
+            waiting.append(batch)
+            held += len(batch)
+    if waiting:
+        yield FrameBatch.joined(waiting)
+
+
+def resized(frames: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Frames uint8 `[F, H, W, 3]` as uint8 `[F, h, w, 3]`, bicubic with antialiasing.
+
+    Interpolated on whole numbers, as image libraries do: done in floats and rounded afterwards,
+    values differ from theirs by up to one level. Each frame is resized on its own.
+    """
+    if frames.shape[1:3] == size:
+        return frames
+    planes = frames.permute(0, 3, 1, 2)
+    smaller = F.interpolate(planes, size=size, mode="bicubic", antialias=True)
+    return smaller.permute(0, 2, 3, 1)

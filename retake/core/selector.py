@@ -20,8 +20,17 @@ class FrameSelector(ABC):
 
     @property
     def lookahead(self) -> int | None:
-        """Future steps needed before a step can be decided; None: the whole video."""
+        """Future steps needed before a step can be decided; None: the whole video.
+
+        With a number the selector streams: it is shown windows of the video, and what it says of
+        a step must not depend on more than `lookback` steps before it and these after it.
+        """
         return None
+
+    @property
+    def lookback(self) -> int:
+        """Past steps on which a decision depends; only matters where `lookahead` is a number."""
+        return 0
 
     @abstractmethod
     def select(self, tokens: VisualTokens) -> Selection:

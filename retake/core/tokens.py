@@ -58,6 +58,18 @@ class VisualTokens:
     def patches(self) -> int:
         return int(self.features.shape[1])
 
+    def part(self, start: int, stop: int) -> "VisualTokens":
+        """Steps `start` to `stop` of these; a view."""
+        return VisualTokens(self.features[start:stop], self.timestamps[start:stop], self.grid)
+
+    def followed_by(self, later: "VisualTokens") -> "VisualTokens":
+        """These steps and those after them, as one."""
+        return VisualTokens(
+            torch.cat((self.features, later.features)),
+            torch.cat((self.timestamps, later.timestamps)),
+            self.grid,
+        )
+
 
 @attrs.frozen(eq=False)
 class Selection:
@@ -73,6 +85,8 @@ class Selection:
         patches: int64 `[K]`; its place within the step's grid, 0 … N-1.
         pivots: bool `[K]`; keyframe tokens, which compressors keep first.
         source: how many steps and patches a step the video had before selection.
+        first: number of the first of these tokens among all that are selected; above 0 for a
+            later part of a video that streams, whose rows and steps also count on.
     """
 
     features: Tensor = attrs.field(repr=shape_of)
@@ -81,6 +95,7 @@ class Selection:
     patches: Tensor = attrs.field(repr=shape_of)
     pivots: Tensor = attrs.field(repr=lambda p: f"{int(p.sum())} of {p.numel()}")
     source: tuple[int, int]
+    first: int = 0
 
     def __attrs_post_init__(self) -> None:
         _check(
@@ -110,6 +125,30 @@ class Selection:
     @property
     def row_count(self) -> int:
         return int(self.rows[-1]) + 1
+
+    def part(self, start: int, stop: int) -> "Selection":
+        """Tokens `start` to `stop` of these; a view."""
+        cut = slice(start, stop)
+        return Selection(
+            features=self.features[cut],
+            rows=self.rows[cut],
+            steps=self.steps[cut],
+            patches=self.patches[cut],
+            pivots=self.pivots[cut],
+            source=self.source,
+            first=self.first + start,
+        )
+
+    @classmethod
+    def joined(cls, parts: "list[Selection]") -> "Selection":
+        """Parts that follow each other, as one."""
+        if len(parts) == 1:
+            return parts[0]
+        joined = {
+            name: torch.cat([getattr(part, name) for part in parts])
+            for name in ("features", "rows", "steps", "patches", "pivots")
+        }
+        return cls(**joined, source=parts[-1].source, first=parts[0].first)
 
     @classmethod
     def of_rows(

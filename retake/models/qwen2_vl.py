@@ -10,12 +10,12 @@ from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
 from retake.core.adapter import LoadOptions, ModelAdapter, Patches, Prompt
 from retake.core.errors import ModelError, UsageError
+from retake.core.frames import resized
 from retake.core.tokens import Selection
 from retake.models import checkpoints
 from retake.models.qwen2_vl_frames import (
     FrameRules,
     fitted_size,
-    resize,
     to_patches,
     within_long_side,
 )
@@ -104,7 +104,7 @@ class Qwen2VL(ModelAdapter):
 
     def preprocess(self, frames: Tensor, size: tuple[int, int]) -> Patches:
         # Resized where bytes can be: accelerators interpolate floats only, and differently.
-        return to_patches(resize(frames.cpu(), size).to(self.device), self.rules)
+        return to_patches(resized(frames.cpu(), size).to(self.device), self.rules)
 
     def encode(self, patches: Patches) -> Tensor:
         grid = torch.tensor([patches.grid], device=self.device)

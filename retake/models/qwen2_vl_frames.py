@@ -11,7 +11,6 @@ from typing import Any
 
 import attrs
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from retake.core.adapter import Patches
@@ -99,23 +98,12 @@ def fitted_size(height: int, width: int, rules: FrameRules) -> tuple[int, int]:
     return fitted[0], fitted[1]
 
 
-def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
-    """Frames uint8 `[F, H, W, 3]` as uint8 `[F, 3, h, w]`.
-
-    Interpolated on whole numbers: done in floats and rounded afterwards, values differ from
-    the published processor's by up to one level.
-    """
-    planes = frames.permute(0, 3, 1, 2)
-    if planes.shape[2:] == size:
-        return planes
-    return F.interpolate(planes, size=size, mode="bicubic", antialias=True)
-
-
-def to_patches(planes: Tensor, rules: FrameRules) -> Patches:
-    """Normalised patches of resized frames, uint8 `[F, 3, h, w]`.
+def to_patches(frames: Tensor, rules: FrameRules) -> Patches:
+    """Normalised patches of resized frames, uint8 `[F, h, w, 3]`.
 
     An odd number of frames is filled up with the last one.
     """
+    planes = frames.permute(0, 3, 1, 2)
     mean = torch.tensor(rules.mean, device=planes.device)[:, None, None] * 255
     std = torch.tensor(rules.std, device=planes.device)[:, None, None] * 255
     values = (planes.float() - mean) / std

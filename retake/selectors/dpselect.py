@@ -43,6 +43,11 @@ class DPSelect(FrameSelector):
     def lookahead(self) -> int | None:
         return self.window // 2 if self.keep_ratio == 1 else None
 
+    @property
+    def lookback(self) -> int:
+        # A peak must exceed the changes before it, and a change is measured from the step before.
+        return self.window // 2 + 1
+
     def select(self, tokens: VisualTokens) -> Selection:
         change = dissimilarity(tokens.features)
         if not self.per_patch:

@@ -13,8 +13,9 @@ from retake.backends.cpu import CPU
 from retake.compressors.none import NoCompression
 from retake.core.adapter import LoadOptions
 from retake.core.budget import Share, share_of
+from retake.core.chunks import chunks_of_rows, chunks_of_tokens
 from retake.core.compressor import KVCompressor
-from retake.core.engine import Engine, Prefilled, chunks_of_rows, chunks_of_tokens
+from retake.core.engine import Engine, Prefilled
 from retake.core.positions import position_policy
 from retake.core.tokens import Selection, VisualTokens
 from retake.models.qwen2_vl import Qwen2VL

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from retake.compressors.pivotkv import PivotKV
 from retake.core.arena import ArenaLayer
 from retake.core.budget import share_of
-from retake.core.engine import chunks_of_rows, chunks_of_tokens
+from retake.core.chunks import chunks_of_rows, chunks_of_tokens
 
 _SLOW = settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -161,13 +161,6 @@ def test_asking_twice_is_asking_once(stage: Any) -> None:
     for layer, (keys, values) in zip(prefilled.cache.layers, before, strict=True):
         assert torch.equal(layer.keys[:, :, : layer.length], keys)
         assert torch.equal(layer.values[:, :, : layer.length], values)
-
-
-def test_progress_is_told(stage: Any) -> None:
-    """After each chunk: tokens done and tokens in all."""
-    told: list[tuple[int, int]] = []
-    stage.prefill(stage.engine(), tokens=20, progress=lambda *step: told.append(step))
-    assert told == [(20, 48), (40, 48), (48, 48)]
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
 )
 
 from retake.core.errors import ModelError, VideoError
+from retake.core.frames import resized
 from retake.models.qwen2_vl_frames import (
     FrameRules,
     fitted_size,
-    resize,
     to_patches,
     within_long_side,
 )
@@ -84,7 +84,7 @@ def test_patches_are_the_processors(
     frame = picture(height, width)
     size = fitted_size(height, width, _RULES)
     want, grid = _theirs(frame, size)
-    mine = to_patches(resize(torch.stack((frame, frame)), size), _RULES)
+    mine = to_patches(resized(torch.stack((frame, frame)), size), _RULES)
     assert mine.grid == grid
     assert mine.values.shape == want.shape
     levels = _levels(mine.values - want).abs().round()
@@ -101,7 +101,7 @@ def test_the_whole_processor_agrees_on_pictures(height: int, width: int) -> None
     )
     made = processor(images=[frame.numpy()], return_tensors="np")
     size = fitted_size(height, width, _RULES)
-    mine = to_patches(resize(torch.stack((frame, frame)), size), _RULES)
+    mine = to_patches(resized(torch.stack((frame, frame)), size), _RULES)
     assert [list(mine.grid)] == made["image_grid_thw"].tolist()
     levels = _levels(mine.values - torch.from_numpy(made["pixel_values"])).abs().round()
     assert levels.max() <= 1
@@ -113,14 +113,14 @@ def test_without_resizing_patches_are_exact(picture: Any) -> None:
     frame = picture(56, 84)
     assert fitted_size(56, 84, _RULES) == (56, 84)
     want, _ = _theirs(frame, (56, 84))
-    mine = to_patches(resize(torch.stack((frame, frame)), (56, 84)), _RULES)
+    mine = to_patches(resized(torch.stack((frame, frame)), (56, 84)), _RULES)
     assert _levels(mine.values - want).abs().max() < 1e-3
 
 
 def test_a_step_holds_two_frames_one_after_the_other() -> None:
     """Each half of a patch is its frame's, as if that frame filled the step."""
     first, second = _noise(56, 84), _gradient(56, 84)
-    both = to_patches(resize(torch.stack((first, second)), (56, 84)), _RULES)
+    both = to_patches(resized(torch.stack((first, second)), (56, 84)), _RULES)
     parts = both.values.reshape(-1, 3, 2, 14 * 14)
     for number, frame in enumerate((first, second)):
         alone, _ = _theirs(frame, (56, 84))
@@ -131,8 +131,8 @@ def test_a_step_holds_two_frames_one_after_the_other() -> None:
 def test_an_odd_frame_is_filled_up_with_itself() -> None:
     """Three frames are four with the last one twice, bit by bit."""
     frames = torch.stack([_noise(56, 84), _gradient(56, 84), _noise(84, 56).transpose(0, 1)])
-    odd = to_patches(resize(frames, (56, 56)), _RULES)
-    even = to_patches(resize(torch.cat((frames, frames[-1:])), (56, 56)), _RULES)
+    odd = to_patches(resized(frames, (56, 56)), _RULES)
+    even = to_patches(resized(torch.cat((frames, frames[-1:])), (56, 56)), _RULES)
     assert odd.grid == even.grid == (2, 4, 4)
     assert torch.equal(odd.values, even.values)
 
@@ -141,8 +141,8 @@ def test_frames_do_not_see_each_other() -> None:
     """Steps preprocessed together and apart are the same, bit by bit."""
     frames = torch.stack([_noise(50, 70) for _ in range(2)] + [_gradient(50, 70)] * 4)
     size = fitted_size(50, 70, _RULES)
-    whole = to_patches(resize(frames, size), _RULES).values
-    parts = [to_patches(resize(part, size), _RULES).values for part in frames.split(2)]
+    whole = to_patches(resized(frames, size), _RULES).values
+    parts = [to_patches(resized(part, size), _RULES).values for part in frames.split(2)]
     assert torch.equal(whole, torch.cat(parts))
 
 
@@ -151,7 +151,7 @@ def test_patches_of_a_token_stand_together() -> None:
     place = torch.arange(4 * 4).reshape(4, 4).repeat_interleave(14, 0).repeat_interleave(14, 1)
     frame = place[:, :, None].expand(-1, -1, 3).to(torch.uint8)
     rules = FrameRules(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
-    made = to_patches(resize(torch.stack((frame, frame)), (56, 56)), rules).values
+    made = to_patches(resized(torch.stack((frame, frame)), (56, 56)), rules).values
     assert (made == made[:, :1]).all()
     order = [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]
     torch.testing.assert_close(made[:, 0], torch.tensor(order).float(), atol=1e-4, rtol=0)

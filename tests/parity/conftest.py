@@ -13,7 +13,7 @@ from retake.core import engine
 from retake.core.kv import KVChunk
 
 _SCORE_TOLERANCE = 1e-4
-_RUN = engine._Run
+_RUN = engine.LayerRun
 
 
 @attrs.frozen
@@ -83,7 +83,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Log]:
                     self.engine.compressor.first[0] = self._first
                 super()._compress(layer, held, queries, segment, scaling)
 
-        monkeypatch.setattr(engine, "_Run", Watched)
+        monkeypatch.setattr(engine, "LayerRun", Watched)
         return log
 
     return start

@@ -19,7 +19,8 @@ from retake.compressors.none import NoCompression
 from retake.compressors.pivotkv import PivotKV
 from retake.core.adapter import LoadOptions, Patches
 from retake.core.budget import share_of
-from retake.core.engine import Engine, Prefilled, chunks_of_tokens
+from retake.core.chunks import chunks_of_tokens
+from retake.core.engine import Engine, Prefilled
 from retake.core.positions import position_policy
 from retake.core.selector import FrameSelector
 from retake.core.tokens import Selection, VisualTokens

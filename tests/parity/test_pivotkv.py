@@ -130,7 +130,7 @@ class Drive:
         self.adapter = _adapter(case, recording)
         policy = position_policy("reforge" if case["reforge"] else "original", published=True)
         self.engine = engine.Engine(self.adapter, compressor, policy, CPU(kernel=kernel))
-        self.run = engine._Run(self.engine, recording.layers)
+        self.run = engine.LayerRun(self.engine, recording.layers)
         self.cache = ArenaCache.allocate(recording.layers, 1, self.adapter.position_axes)
         self.share: Share = share_of(
             video=1, text=0, budget=None, keep_ratio=case["ratio"], published=True
@@ -155,7 +155,7 @@ class Drive:
             )
             self.video_seen += count
         elif not self.video_seen:
-            self.run.segment = engine._Segment(own)
+            self.run.segment = engine.Segment(own)
         elif self.run.segment is not None:
             seen = int(self.positions[:, : where.start].max())
             self.run.continue_from(seen + 1, self.cache.lengths())

@@ -1,0 +1,337 @@
+"""Watching: decode → resize → encode → select → prefill, as a stream.
+
+Frames are decoded ahead in the background. What is computed holds one slice of frames, the
+steps that the selector still depends on, one chunk of tokens and the budget: memory depends
+on those, not on the video's length.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+
+from retake.core import config as options
+from retake.core.adapter import ModelAdapter, Prompt
+from retake.core.allowance import Allowance, RatioAllowance
+from retake.core.backend import Backend
+from retake.core.budget import check_kept, check_room, share_of
+from retake.core.chunks import RowChunks, chunks_of_tokens
+from retake.core.compressor import KVCompressor
+from retake.core.config import RunConfig
+from retake.core.engine import Engine, Prefill, Prefilled
+from retake.core.errors import UsageError
+from retake.core.frames import FrameBatch, slices_of
+from retake.core.memory import Compression, VideoMemory
+from retake.core.positions import position_policy
+from retake.core.provenance import versions
+from retake.core.selector import FrameSelector
+from retake.core.stages import StageClock
+from retake.core.stream import selection_stream
+from retake.core.tokens import Selection, VisualTokens
+from retake.footage import Footage
+
+#: Tokens set aside for a question that is not known when a video is watched.
+DEFAULT_RESERVE = 64
+#: Room for an answer that is set aside at once; a longer one makes more as it grows.
+ANSWER_ROOM = 256
+# Frames encoded at a time.
+_SLICE_FRAMES = 32
+
+#: Called with a stage's name, how much of it is done, and how much there is.
+Progress = Callable[[str, int, int], None]
+
+
+@attrs.frozen(eq=False)
+class Parts:
+    """What a video is watched with."""
+
+    adapter: ModelAdapter
+    backend: Backend
+    selector: FrameSelector
+    compressor: KVCompressor
+    config: RunConfig
+
+
+class Watching:
+    """One pass over one video."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        footage: Footage,
+        questions: Sequence[str],
+        clock: StageClock,
+        progress: Progress | None,
+    ) -> None:
+        self._parts = parts
+        self._rules = parts.config.prefill
+        self._footage = footage
+        self._clock = clock
+        self._progress: Progress = progress or (lambda stage, done, total: None)
+        prompts = [parts.adapter.prompt(question) for question in questions]
+        self._prefix = prompts[0].prefix if prompts else parts.adapter.prompt("?").prefix
+        self._reserve = self._reserved(prompts)
+        self._grid = parts.adapter.token_grid(footage.size)
+        self._seen = _Seen(footage.planned, parts.adapter.frames_per_step)
+        # The published code's chunks depend on the length of the whole video.
+        self._stream = selection_stream(
+            parts.selector, self._seen.planned_steps(0), whole=self._rules.reference
+        )
+        self._ended = False
+        self._rows = 0
+        self._pivots = 0
+        self._prefill: Prefill | None = None
+        self._allowance: Allowance | RatioAllowance | None = None
+
+    def run(self) -> VideoMemory:
+        """Watch the footage to its end."""
+        self._check_budget()
+        chunks = RowChunks(self._chunk_rows)
+        for tokens in self._encoded():
+            for part in self._selecting(self._stream.push(tokens)):
+                self._prefill_all(chunks.push(part))
+        if not self._stream.steps:
+            raise self._footage.nothing()
+        self._ended = True
+        for part in self._selecting(self._stream.finish()):
+            self._prefill_all(self._published(part) if self._rules.reference else chunks.push(part))
+        self._prefill_all(chunks.finish())
+        return self._memory()
+
+    def _encoded(self) -> Iterator[VisualTokens]:
+        """Visual tokens, a slice of frames at a time."""
+        adapter, clock = self._parts.adapter, self._clock
+        pace = adapter.frames_per_step
+        batches = slices_of(self._footage.batches(), max(pace, _SLICE_FRAMES // pace * pace))
+        for batch in clock.timed(batches, "decode"):
+            with clock.stage("encode"), torch.inference_mode():
+                features = adapter.encode_frames(batch, self._footage.size)
+            self._seen.add(batch)
+            self._progress("watch", len(self._seen), self._footage.planned or 0)
+            times = torch.from_numpy(batch.timestamps[::pace].copy())
+            yield VisualTokens(features, times, self._grid)
+
+    def _selecting(self, parts: Iterator[Selection]) -> Iterator[Selection]:
+        """Parts of the selection as they are decided."""
+        while True:
+            with self._clock.stage("select"), torch.inference_mode():
+                part = next(parts, None)
+            if part is None:
+                return
+            self._rows = part.row_count
+            self._pivots += int(part.pivots.sum())
+            yield part
+
+    def _published(self, selection: Selection) -> Iterator[Selection]:
+        """The published code's chunks: so many tokens, whatever steps they fall in."""
+        size = self._chunk_tokens()
+        for start, stop in chunks_of_tokens(len(selection), size):
+            yield selection.part(start, stop)
+
+    def _prefill_all(self, chunks: Iterator[Selection]) -> None:
+        for chunk in chunks:
+            with self._clock.stage("prefill"):
+                self._feed(chunk)
+
+    def _feed(self, chunk: Selection) -> None:
+        expected = self._expected()
+        if self._prefill is None:
+            self._prefill = self._start(expected)
+        done, keep = chunk.first + len(chunk), None
+        if self._allowance is not None:
+            ration = self._allowance.next(len(chunk), expected)
+            if ration.thin is not None:
+                self._prefill.thin(ration.thin)
+            keep = ration.keep
+        else:
+            self._check_fits(done)
+        own = self._parts.adapter.video_positions(len(self._prefix), chunk, self._grid)
+        self._prefill.feed(chunk, own, keep)
+        self._progress("prefill", done, expected or 0)
+
+    def _expected(self) -> int | None:
+        """Tokens selected of the whole video once it has ended, by what is known now."""
+        stream, patches = self._stream, self._grid[0] * self._grid[1]
+        if self._ended:
+            return stream.selected
+        planned = self._seen.planned_steps(self._footage.lost(self._seen.last_index))
+        if planned is None or planned < stream.steps:
+            return None
+        return stream.selected + (planned - stream.decided) * patches
+
+    @property
+    def _chunk_rows(self) -> int:
+        return max(1, self._rules.chunk_frames // self._parts.adapter.frames_per_step)
+
+    def _chunk_tokens(self) -> int:
+        """Tokens of a chunk at most."""
+        patches, pace = self._grid[0] * self._grid[1], self._parts.adapter.frames_per_step
+        if self._rules.reference:
+            # The smaller of a number of frames and one of steps, as the published code has it.
+            return max(1, min(self._rules.chunk_frames, self._stream.steps) * patches // pace)
+        return self._chunk_rows * patches
+
+    def _start(self, expected: int | None) -> Prefill:
+        """Plan the budget, take memory for it, and prefill the text before the video."""
+        self._allowance = self._plan(expected)
+        largest = self._chunk_tokens()
+        kept = largest if expected is None else expected
+        if self._allowance is not None:
+            if self._rules.budget is not None:
+                limit = self._rules.budget - len(self._prefix) - self._reserve
+                kept = limit if expected is None else min(limit, kept)
+            elif self._rules.keep_ratio is not None:
+                # A token more a chunk where the published code rounds up.
+                kept = int(self._rules.keep_ratio * kept) + kept // largest + 1
+            kept = max(0, kept) + (largest if expected is None else min(largest, expected))
+        spare = self._reserve + min(self._parts.config.generate.max_new_tokens, ANSWER_ROOM)
+        ids = torch.tensor(self._prefix, dtype=torch.long, device=self._parts.adapter.device)
+        policy = position_policy(self._rules.positions, published=self._rules.reference)
+        engine = Engine(self._parts.adapter, self._parts.compressor, policy, self._parts.backend)
+        return engine.start(ids, len(self._prefix) + max(1, kept) + spare)
+
+    def _plan(self, expected: int | None) -> Allowance | RatioAllowance | None:
+        """How the compressor's budget is spent; None for one that never evicts."""
+        rules, text = self._rules, len(self._prefix) + self._reserve
+        if not self._parts.compressor.evicts:
+            return None
+        if rules.budget is not None and not rules.reference:
+            return Allowance(budget=rules.budget, text=text, expected=expected)
+        return RatioAllowance(
+            share_of(
+                video=expected,
+                text=text,
+                budget=rules.budget,
+                keep_ratio=rules.keep_ratio,
+                published=rules.reference,
+            )
+        )
+
+    def _check_budget(self) -> None:
+        """Refuse a budget that cannot be met before anything is decoded."""
+        if self._rules.budget is None or self._rules.reference:
+            return
+        if self._parts.compressor.evicts:
+            check_room(self._rules.budget, len(self._prefix) + self._reserve)
+        else:
+            self._check_fits(1)
+
+    def _check_fits(self, tokens: int) -> None:
+        """Refuse to go beyond a budget with a compressor that evicts nothing."""
+        needed, budget = len(self._prefix) + self._reserve + tokens, self._rules.budget
+        if budget is not None and needed > budget:
+            raise UsageError(
+                f"The compressor '{self._parts.config.compressor.name}' evicts nothing, and "
+                f"{needed} tokens do not fit in a budget of {budget}.",
+                hint="Use a compressor such as pivotkv, or leave the budget out.",
+            )
+
+    def _reserved(self, prompts: Sequence[Prompt]) -> int:
+        """Tokens of the budget that the question will take."""
+        if self._rules.reserve is not None:
+            return self._rules.reserve
+        if prompts:
+            return max(len(prompt.suffix) for prompt in prompts)
+        if self._rules.budget is None:
+            return DEFAULT_RESERVE
+        return min(DEFAULT_RESERVE, max(0, self._rules.budget - len(self._prefix)) // 4)
+
+    def _memory(self) -> VideoMemory:
+        assert self._prefill is not None
+        if self._rules.keep_ratio is not None and not self._rules.reference:
+            check_kept(self._rules.keep_ratio, self._stream.selected)
+        prefilled = self._prefill.finish()
+        costs = [
+            attrs.evolve(cost, background_seconds=self._footage.background_seconds())
+            if cost.name == "decode"
+            else cost
+            for cost in self._clock.costs()
+        ]
+        return VideoMemory(
+            cache=prefilled.cache,
+            next_position=prefilled.next_position,
+            kept=prefilled.kept,
+            compression=self._account(prefilled),
+            frames=self._footage.frames(*self._seen.columns()),
+            video=self._footage.info(),
+            source=self._footage.source(),
+            costs=tuple(costs),
+            config={
+                **options.unstructure(self._parts.config),
+                "fingerprint": self._parts.adapter.fingerprint,
+                "device": self._parts.backend.describe(),
+                "versions": versions(),
+            },
+        )
+
+    def _account(self, prefilled: Prefilled) -> Compression:
+        cache, stream = prefilled.cache, self._stream
+        pair = cache.nbytes() // sum(cache.lengths())
+        seen = stream.steps * self._grid[0] * self._grid[1]
+        return Compression(
+            steps=stream.steps,
+            steps_dropped=stream.steps - self._rows,
+            tokens_per_step=self._grid[0] * self._grid[1],
+            tokens_seen=seen,
+            tokens_selected=stream.selected,
+            tokens_kept=tuple(len(kept) for kept in prefilled.kept),
+            pivots=self._pivots,
+            pivots_kept=prefilled.pivots_kept,
+            text_tokens=len(self._prefix),
+            reserved=self._reserve,
+            budget=self._rules.budget,
+            keep_ratio=self._rules.keep_ratio,
+            kv_bytes_full=pair * len(prefilled.kept) * (len(self._prefix) + seen),
+            kv_bytes=cache.nbytes(),
+            kv_bytes_reserved=cache.reserved_bytes(),
+            notes=tuple(self._notes()),
+        )
+
+    def _notes(self) -> Iterator[str]:
+        """What the user should know of how the budget was met."""
+        planned, came = self._footage.planned, len(self._seen)
+        if not isinstance(self._allowance, Allowance) or planned == came:
+            return
+        if planned is None:
+            yield "How long the video would be was not known beforehand."
+        else:
+            yield f"{came} frames came where {planned} were planned."
+        if self._allowance.thinned:
+            yield (
+                f"To stay within the budget, what was kept was thinned evenly "
+                f"{self._allowance.thinned} times on the way."
+            )
+
+
+class _Seen:
+    """Which frames were looked at, and how many are still to come."""
+
+    def __init__(self, planned: int | None, frames_per_step: int) -> None:
+        self._planned = planned
+        self._pace = frames_per_step
+        self._indices: list[np.ndarray[Any, Any]] = []
+        self._times: list[np.ndarray[Any, Any]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, batch: FrameBatch) -> None:
+        self._indices.append(batch.indices)
+        self._times.append(batch.timestamps)
+        self._count += len(batch)
+
+    @property
+    def last_index(self) -> int:
+        return int(self._indices[-1][-1]) if self._indices else -1
+
+    def planned_steps(self, lost: int) -> int | None:
+        """Steps that the whole video will have, `lost` of its frames being gone."""
+        return None if self._planned is None else -(-(self._planned - lost) // self._pace)
+
+    def columns(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Numbers and times of all frames."""
+        indices, times = np.concatenate(self._indices), np.concatenate(self._times)
+        return tuple(indices.tolist()), tuple(times.tolist())
