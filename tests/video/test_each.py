@@ -1,6 +1,5 @@
 """A change applied to every frame as it is decoded, and what a batch then holds."""
 
-import gc
 import weakref
 
 import pytest
@@ -56,7 +55,6 @@ def test_frames_of_full_size_are_not_gathered(video, reader):
 
     def watch(frame):
         nonlocal most
-        gc.collect()
         whole.append(weakref.ref(frame.untyped_storage()))
         most = max(most, sum(alive() is not None for alive in whole))
         return halved(frame)
