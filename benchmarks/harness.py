@@ -219,13 +219,22 @@ class _Scale(threading.Thread):
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    found, todo = [], [pid]
+    """A process and all that descend from it.
+
+    A child that was forked and is not yet its own program shares its parent's memory; to count
+    it would double the parent for a moment. It is known by its parent's command line.
+    """
+    found, todo = [], [(pid, b"")]
     while todo:
-        found.append(one := todo.pop())
+        one, parent = todo.pop()
         try:
+            command = Path(f"/proc/{one}/cmdline").read_bytes()
+            if command == parent:
+                continue
+            found.append(one)
             for task in Path(f"/proc/{one}/task").iterdir():
-                todo += map(int, (task / "children").read_text().split())
+                children = (task / "children").read_text().split()
+                todo += [(int(child), command) for child in children]
         except OSError:  # it has just ended
             continue
     return found
