@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 RESULTS = Path(__file__).parent / "results"
 #: Where generated videos and checkpoints are kept between runs.
@@ -43,11 +43,13 @@ class Result:
         table: rows of cells; the first is the header.
         notes: sentences that say what is compared, and how it came out.
         data: the raw numbers behind the table.
+        chart: a drawing in text, or nothing.
     """
 
     table: Rows
     notes: Sequence[str] = ()
     data: Mapping[str, Any] = field(factory=dict)
+    chart: str = ""
 
 
 @frozen
@@ -275,11 +277,12 @@ def save(name: str, data: Mapping[str, Any]) -> Path:
 def finish(name: str, result: Result, given: argparse.Namespace) -> None:
     """Print a result as Markdown, and save it unless it was a quick look (or --save says so)."""
     print(markdown(result.table))
+    if result.chart:
+        print(f"\n{result.chart}")
     for note in result.notes:
         print(f"\n{note}")
     if given.save or not given.quick:
-        data = {"table": result.table, "notes": result.notes, "data": result.data}
-        print(f"\nwritten: {save(name, data)}")
+        print(f"\nwritten: {save(name, asdict(result))}")
 
 
 def arguments(doc: str | None) -> argparse.ArgumentParser:
