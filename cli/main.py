@@ -19,6 +19,7 @@ from .options import FLAGS
 
 _COMMANDS = {
     "run": ("retake_cli.run", "Ask questions about a video."),
+    "bench": ("retake_cli.bench", "Measure times, memory and operations, variants side by side."),
     "list": ("retake_cli.listing", "List selectors, compressors, models and what else there is."),
     "doctor": ("retake_cli.doctor", "Check what works on this machine."),
     "data": ("retake_cli.data", "Make and list videos with known answers."),

@@ -1,0 +1,152 @@
+"""`retake bench`: what watching and asking costs, for variants side by side."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import FLAGS, SectionCommand, flag_options, section_option
+
+if TYPE_CHECKING:
+    from retake.core.config import RunConfig
+
+_FILE = click.Path(path_type=Path)
+_DEFAULT_VIDEO = "clip:medium"
+_QUESTION = "What happens in the video?"
+
+
+@click.command("bench", cls=SectionCommand)
+@click.argument("video", required=False)
+@section_option(
+    "--frames",
+    section="Frames",
+    type=click.IntRange(min=1),
+    metavar="COUNT",
+    help="Instead of VIDEO: a synthetic one of so many frames, all of them sampled.",
+)
+@section_option(
+    "--selector",
+    "selectors",
+    section="Frame selection",
+    metavar="NAME",
+    multiple=True,
+    help="As for `retake run`; repeatable, to compare several.",
+)
+@section_option(
+    "--selector-option",
+    "selector_options",
+    section="Frame selection",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="An option of the selector, where there is one; repeatable.",
+)
+@section_option(
+    "--compressor",
+    "compressors",
+    section="Cache compression",
+    metavar="NAME",
+    multiple=True,
+    help="As for `retake run`; repeatable, to compare several.",
+)
+@section_option(
+    "--compressor-option",
+    "compressor_options",
+    section="Cache compression",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="An option of the compressor, where there is one; repeatable.",
+)
+@section_option(
+    "--question", section="Answer", default=_QUESTION, metavar="TEXT", help="What is asked."
+)
+@section_option(
+    "--generate-option",
+    section="Answer",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Any other setting of transformers' GenerationConfig; repeatable.",
+)
+@section_option("--preset", section="Configuration", metavar="NAME", help="Published settings.")
+@section_option(
+    "--config",
+    "config_files",
+    section="Configuration",
+    type=_FILE,
+    metavar="FILE",
+    multiple=True,
+    help="A YAML file over the preset; repeatable, later ones win.",
+)
+@section_option(
+    "--set",
+    "settings",
+    section="Configuration",
+    metavar="PATH=VALUE",
+    multiple=True,
+    help="Any key of the configuration, such as video.fps=4; repeatable.",
+)
+@section_option(
+    "--repeat",
+    section="Output",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    metavar="COUNT",
+    help="Timed runs of each variant, after one that warms up.",
+)
+@section_option("--json", "as_json", section="Output", is_flag=True, help="One JSON document.")
+@flag_options(FLAGS)
+def command(
+    video: str | None, frames: int | None, question: str, repeat: int, as_json: bool, **given: Any
+) -> None:
+    """Measure watching and asking: times, memory and operations of every stage.
+
+    VIDEO is a video file, a folder of numbered pictures, or clip:NAME (clip:medium if left out);
+    --frames makes one. Every selector given is combined with every compressor given; they run
+    in turn, and ratios are to the first. Answers are exactly --max-new-tokens long.
+    """
+    if video is not None and frames is not None:
+        raise click.UsageError(
+            "--frames makes a video, so VIDEO must be left out; --max-frames limits the frames "
+            "of a VIDEO."
+        )
+    from . import bench_record, bench_report
+    from .bench_runs import load, measure, synthetic
+    from .bench_variants import variants_of
+    from .console import print_json, progress, quiet_models, stdout
+
+    variants = variants_of(given, frames)
+
+    quiet_models()
+    with ExitStack() as stack:
+        if frames is not None:
+            name = f"synthetic, {frames} frames"
+            path = stack.enter_context(synthetic(frames, variants[0].config))
+        else:
+            name = video or _DEFAULT_VIDEO
+            path = _find(name, variants[0].config)
+        told = stack.enter_context(progress())
+        told("load", 0, 0)
+        models = load(variants)
+        told("load", 1, 1)
+        bench = measure(
+            variants, models, path, name=name, question=question, repeat=repeat, told=told
+        )
+    if as_json:
+        print_json(bench_record.document(bench))
+    else:
+        bench_report.show(bench, stdout())
+
+
+def _find(name: str, config: "RunConfig") -> Path:
+    """The video, refused where it cannot be watched before a model is loaded."""
+    from retake.video import open_video
+
+    from .questions import find_video
+
+    path = find_video(name)
+    rules = config.video
+    open_video(
+        path, reader=rules.reader, folder_fps=rules.folder_fps, on_bad_frame=rules.on_bad_frame
+    ).close()
+    return path
