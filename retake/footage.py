@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +15,7 @@ from retake.core.errors import UsageError, VideoError
 from retake.core.frames import FrameBatch, VideoInfo
 from retake.core.memory import Frames, Source
 from retake.video import ReadAhead, VideoReader, open_video, plan_samples
+from retake.video.source import SourceDigest
 
 
 class Footage(ABC):
@@ -49,7 +50,7 @@ class Footage(ABC):
         return None
 
     def source(self) -> Source | None:
-        """Which file it was, once it was read."""
+        """Which file it was, once it was read; None where that cannot be said."""
         return None
 
     def background_seconds(self) -> float | None:
@@ -91,6 +92,7 @@ class FileFootage(Footage):
             self.size = adapter.frame_size(info.height, info.width, rules.long_side)
             self.planned = len(self._plan.indices)
             self._adapter = adapter
+            self._digest = self._open.enter_context(SourceDigest(path))
         except BaseException:
             self._open.close()
             raise
@@ -116,6 +118,14 @@ class FileFootage(Footage):
 
     def info(self) -> VideoInfo:
         return self._reader.info
+
+    def source(self) -> Source | None:
+        try:
+            return self._digest.result()
+        except VideoError as error:
+            # What was watched is not lost for it, but cannot be told by a hash.
+            self._reader.notes.append(error.message)
+            return None
 
     def background_seconds(self) -> float | None:
         return self._ahead.busy_seconds if self._ahead is not None else None
@@ -194,9 +204,9 @@ class StreamFootage(Footage):
         before = last or (-1, float("-inf"))
         indices = [before[0], *batch.indices.tolist()]
         times = [before[1], *batch.timestamps.tolist()]
-        if any(b <= a for a, b in zip(indices, indices[1:], strict=False)) or any(
-            not b >= a for a, b in zip(times, times[1:], strict=False)
-        ):
+        ordered = all(a < b for a, b in pairwise(indices))
+        # Written so that a time that is no number is out of order too.
+        if not ordered or not all(a <= b for a, b in pairwise(times)):
             raise UsageError(
                 f"A stream's frame numbers must ascend from 0 or more, and its times must not "
                 f"descend; wrong near frame {indices[1]}."

@@ -243,6 +243,7 @@ class Watching:
         if self._rules.keep_ratio is not None and not self._rules.reference:
             check_kept(self._rules.keep_ratio, self._stream.selected)
         prefilled = self._prefill.finish()
+        source = self._footage.source()
         costs = [
             attrs.evolve(cost, background_seconds=self._footage.background_seconds())
             if cost.name == "decode"
@@ -256,7 +257,7 @@ class Watching:
             compression=self._account(prefilled),
             frames=self._footage.frames(*self._seen.columns()),
             video=self._footage.info(),
-            source=self._footage.source(),
+            source=source,
             costs=tuple(costs),
             config={
                 **options.unstructure(self._parts.config),

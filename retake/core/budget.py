@@ -63,7 +63,8 @@ def share_of(
         if not published and video is not None:
             check_kept(keep_ratio, video)
         return Share(ratio, published, float(keep_ratio))
-    assert budget is not None and video is not None
+    assert budget is not None
+    assert video is not None
     if published:
         published_ratio = min(1.0, budget / (text + video))
         return Share(Fraction(published_ratio), True, published_ratio)
