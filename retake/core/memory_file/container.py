@@ -99,7 +99,9 @@ def _nbytes(dtype: str, shape: list[int]) -> int:
 
 def _bytes_of(tensor: Tensor) -> memoryview:
     """The bytes of a contiguous tensor on the CPU, not copied."""
-    return tensor.reshape(-1).view(torch.uint8).numpy().data
+    # Of one element or none, a tensor is contiguous whatever its strides say.
+    flat = tensor.as_strided((tensor.numel(),), (1,))
+    return flat.view(torch.uint8).numpy().data
 
 
 def read(

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 
-from retake.core.config import RunConfig, strict_converter, structure, unstructure
+from retake.core.config import RunConfig, merge, strict_converter, structure, unstructure
 from retake.core.errors import MemoryFileError, UsageError
 from retake.core.frames import VideoInfo
 from retake.core.memory import Compression, Frames, Source, StageCost, VideoMemory
@@ -98,11 +99,23 @@ def understand(plain: dict[str, Any], path: Path) -> Document:
         document = _CONVERTER.structure(plain, Document)
     except Exception as error:
         raise damaged(path, f"its document is wrong ({_short(error)})") from error
+    # A model that was attached may compute in a dtype that none is loaded in.
+    dtype = _dtype(document.config, path)
+    config = merge(document.config, {"model": {"dtype": "auto"}})
     try:
-        config = structure(RunConfig, document.config, "configuration key")
+        config = unstructure(structure(RunConfig, config, "configuration key"))
     except UsageError as error:
         raise damaged(path, f"its configuration is wrong ({_short(error)})") from error
-    return attrs.evolve(document, config=unstructure(config))
+    return attrs.evolve(document, config=merge(config, {"model": {"dtype": dtype}}))
+
+
+def _dtype(config: dict[str, Any], path: Path) -> str:
+    """In which dtype the model computed, by its name in torch."""
+    model = config.get("model")
+    dtype = model.get("dtype") if isinstance(model, dict) else None
+    if not isinstance(dtype, str) or not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise damaged(path, f"its dtype {dtype!r:.40} is none")
+    return dtype
 
 
 def settings(document: Document) -> dict[str, Any]:
