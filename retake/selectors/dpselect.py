@@ -13,6 +13,8 @@ from retake.core.tokens import Selection, VisualTokens
 
 # Lifts every peak above every step that is none: dissimilarity is at most 2.
 _PEAK = 2.0
+# Shorter tokens count as this long, as in `torch.nn.functional.cosine_similarity`.
+_SHORTEST = 1e-8
 
 
 @attrs.frozen
@@ -64,7 +66,33 @@ class DPSelect(FrameSelector):
 
 
 def dissimilarity(features: Tensor) -> Tensor:
-    """One minus each token's cosine similarity to the previous step's: float32 `[T, N]`."""
+    """One minus each token's cosine similarity to the previous step's: float32 `[T, N]`.
+
+    One pass: a step is read once, converted to float32 in a buffer that stays in the cache, and
+    leaves two numbers a token, its length and its product with the step before. Beyond the
+    result that takes two steps of float32. A row depends on its own step and the one before
+    and on nothing else, so a video cut into pieces that share a step gives the same bits.
+
+    Args:
+        features: `[T, N, C]`, of any floating dtype.
+    """
+    steps, patches, _ = features.shape
+    lengths, products = features.new_zeros((2, steps, patches), dtype=torch.float32)
+    before, now = features.new_zeros((2, *features.shape[1:]), dtype=torch.float32)
+    for step in range(steps):
+        now.copy_(features[step])
+        torch.linalg.vector_norm(now, dim=-1, out=lengths[step])
+        torch.sum(before.mul_(now), dim=-1, out=products[step])
+        before, now = now, before
+    # In float64, where the product of two lengths neither overflows nor vanishes.
+    scales = lengths.double().clamp_min(_SHORTEST)
+    change = torch.ones_like(products)
+    change[1:] -= (products[1:] / (scales[1:] * scales[:-1])).float()
+    return change
+
+
+def dissimilarity_reference(features: Tensor) -> Tensor:
+    """The same in the plainest words, with float32 copies of the whole video: for tests."""
     change = torch.ones(features.shape[:2], dtype=torch.float32, device=features.device)
     if features.shape[0] > 1:
         now, before = features[1:].float(), features[:-1].float()
