@@ -24,6 +24,7 @@ from retake.core.config import (
     VideoOptions,
 )
 from retake.core.errors import MemoryFileError, ModelError, RetakeError, UsageError, VideoError
+from retake.core.frames import FrameBatch
 from retake.core.kv import KVChunk
 from retake.core.memory import Answer, VideoMemory
 from retake.core.memory_file import load_memory
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer",
     "Backend",
+    "FrameBatch",
     "FrameSelector",
     "GenerateOptions",
     "KVChunk",
