@@ -55,7 +55,8 @@ def write_day(seconds: float, seed: int) -> Script:
 def draw(script: Script) -> Iterator[Held]:
     """Still scenes and cards, each held for whole seconds."""
     cuts = {0.0, script.seconds}
-    for moment in (*script.scenes, *script.needles):
+    moments: list[Scene | Needle] = [*script.scenes, *script.needles]
+    for moment in moments:
         cuts |= {float(round(moment.start)), float(round(min(moment.end, script.seconds)))}
     times = sorted(cuts)
     scenes = iter(script.scenes)

@@ -121,7 +121,7 @@ def main() -> None:
     given = parser.parse_args()
     frames, rounds, width, height = given.frames, given.rounds, 448, given.height
     if given.quick:
-        frames, rounds, width, height = [16, 32], [2, 1], 112, 56
+        frames, rounds, width, height = [16], [1], 112, 56
     checkpoint = mid_size(tiny=given.quick)
     video = moving_scenes(max(frames), width=width, height=height)
     table: list[list[object]] = [

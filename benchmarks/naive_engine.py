@@ -43,7 +43,8 @@ class NaiveEngine:
         """Prefill text and return its last logits."""
         places = torch.arange(position, position + len(ids))
         embedded = self.model.model.language_model.embed_tokens(torch.tensor([ids]))
-        return self.model.lm_head(self._forward(embedded, places.expand(3, -1))[:, -1])
+        logits: Tensor = self.model.lm_head(self._forward(embedded, places.expand(3, -1))[:, -1])
+        return logits
 
     def video(self, features: Tensor, positions: Tensor, pivots: Tensor, chunk: int) -> None:
         """Prefill `[K, C]` tokens in chunks, and evict after each."""
@@ -67,7 +68,8 @@ class NaiveEngine:
             past_key_values=self.cache,
             use_cache=True,
         )
-        return output.last_hidden_state
+        hidden: Tensor = output.last_hidden_state
+        return hidden
 
     def _evict(self, pivots: Tensor, keep: int, first: int) -> None:
         count = len(pivots)
@@ -82,7 +84,7 @@ class NaiveEngine:
             best = scores.argsort(descending=True, stable=True)
             best = best[pivots[best].int().argsort(descending=True, stable=True)]
             chosen = best[:keep].sort().values
-            held = self.cache.layers[number]
+            held: Any = self.cache.layers[number]
             past = held.keys.shape[2] - count
             index = torch.cat((torch.arange(past), past + chosen))
             held.keys, held.values = held.keys[:, :, index], held.values[:, :, index]
