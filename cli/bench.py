@@ -86,6 +86,12 @@ _QUESTION = "What happens in the video?"
     help="Any key of the configuration, such as video.fps=4; repeatable.",
 )
 @section_option(
+    "--show-config",
+    section="Configuration",
+    is_flag=True,
+    help="Print each variant's configuration as YAML and stop; no model is loaded.",
+)
+@section_option(
     "--repeat",
     section="Output",
     type=click.IntRange(min=1),
@@ -97,7 +103,13 @@ _QUESTION = "What happens in the video?"
 @section_option("--json", "as_json", section="Output", is_flag=True, help="One JSON document.")
 @flag_options(FLAGS)
 def command(
-    video: str | None, frames: int | None, question: str, repeat: int, as_json: bool, **given: Any
+    video: str | None,
+    frames: int | None,
+    question: str,
+    repeat: int,
+    as_json: bool,
+    show_config: bool,
+    **given: Any,
 ) -> None:
     """Measure watching and asking: times, memory and operations of every stage.
 
@@ -110,12 +122,20 @@ def command(
             "--frames makes a video, so VIDEO must be left out; --max-frames limits the frames "
             "of a VIDEO."
         )
-    from . import bench_record, bench_report
+    from retake import api
+    from retake.core.questions import check_question
+
+    from . import bench_record, bench_report, configuration
     from .bench_runs import load, measure, synthetic
     from .bench_variants import variants_of
     from .console import print_json, progress, quiet_models, stdout
 
     variants = variants_of(given, frames)
+    if show_config:
+        shown = [configuration.to_yaml(api.resolve(variant.config)) for variant in variants]
+        click.echo("---\n".join(shown), nl=False)
+        return
+    check_question(question)
 
     quiet_models()
     with ExitStack() as stack:

@@ -23,6 +23,7 @@ _IN_STAGES = {
     "further_token": "  further token",
     "watch_to_first_token": "to first token",
 }
+_WIDE = 100  # columns from which the stages' tables show the smallest and the largest time
 _PREFIXES = ("", "k", "M", "G", "T", "P")
 
 
@@ -34,7 +35,7 @@ def show(bench: Bench, console: Console) -> None:
     for measured in bench.variants:
         console.print()
         console.print(Text(measured.variant.label, "bold"))
-        console.print(_stages(bench, measured))
+        console.print(_stages(bench, measured, ranges=console.width >= _WIDE))
     for warning in warnings(bench):
         console.print(Text.assemble(("Warning  ", "bold yellow"), warning))
 
@@ -85,7 +86,7 @@ def _rows(bench: Bench) -> Iterator[tuple[str, str]]:
     yield (
         "Runs",
         f"{runs} each, after one to warm up; {facts.generated_tokens} tokens generated"
-        + ("; medians (smallest – largest)" if runs > 1 else ""),
+        + ("; medians (smallest–largest)" if runs > 1 else ""),
     )
 
 
@@ -126,8 +127,13 @@ _CELLS: dict[str, Callable[[Compression], str]] = {
 }
 
 
+def _seconds(line: Line, ranges: bool = True) -> str:
+    shown = _range(line.seconds, units.seconds) if ranges else ""
+    return f"{units.seconds(line.seconds.median)}{shown}"
+
+
 def _time(line: Line) -> str:
-    text = f"{units.seconds(line.seconds.median)}{_range(line.seconds, units.seconds)}"
+    text = _seconds(line)
     if line.ratio is None:
         return text
     return f"{text} · {line.ratio.median:.2f}×{_range(line.ratio, '{:.2f}'.format)}"
@@ -143,18 +149,19 @@ def _range(spread: Spread, unit: Callable[[float], str]) -> str:
     return f" ({low}–{high})"
 
 
-def _stages(bench: Bench, measured: Measured) -> Table:
+def _stages(bench: Bench, measured: Measured, *, ranges: bool) -> Table:
     """A row for each stage; columns that would be empty, or the same as another, are left out."""
     lines = stages(bench, measured)
     own = any(line.device_peak_bytes not in (None, line.host_peak_bytes) for line in lines)
     beside = any(line.background_seconds is not None for line in lines)
     heads = {"Time": True, "Beside": beside, "Host peak": True, "Device peak": own}
-    heads |= {"FLOPs": True, "Of peak": True, "At best": True}
-    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    heads |= {"Work": True, "Of peak": True, "At best": True}
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("Stage", style="cyan", no_wrap=True)
     for head in [head for head, shown in heads.items() if shown]:
         table.add_column(head, justify="left" if head == "Time" else "right")
-    for style, cells in [*_stage_rows(lines), *_wait_rows(bench, measured)]:
+    rows = [*_stage_rows(lines, ranges), *_wait_rows(bench, measured, ranges)]
+    for style, cells in rows:
         shown = [cell for cell, keep in zip(cells[1:], heads.values(), strict=True) if keep]
         table.add_row(cells[0], *shown, style=style)
     return table
@@ -163,7 +170,7 @@ def _stages(bench: Bench, measured: Measured) -> Table:
 Row = tuple[str, list[str]]
 
 
-def _stage_rows(lines: list[Line]) -> Iterator[Row]:
+def _stage_rows(lines: list[Line], ranges: bool) -> Iterator[Row]:
     for line in lines:
         beside = line.background_seconds
         peaks = (line.host_peak_bytes, line.device_peak_bytes)
@@ -171,7 +178,7 @@ def _stage_rows(lines: list[Line]) -> Iterator[Row]:
             "",
             [
                 line.name,
-                f"{units.seconds(line.seconds.median)}{_range(line.seconds, units.seconds)}",
+                _seconds(line, ranges),
                 "" if beside is None else units.seconds(beside.median),
                 *(units.memory(peak) for peak in peaks),
                 *_work(line),
@@ -179,18 +186,17 @@ def _stage_rows(lines: list[Line]) -> Iterator[Row]:
         )
 
 
-def _wait_rows(bench: Bench, measured: Measured) -> Iterator[Row]:
+def _wait_rows(bench: Bench, measured: Measured, ranges: bool) -> Iterator[Row]:
     """What an answer consists of, and the whole wait for its first token."""
     found = waits(bench, measured)
     for key, label in _IN_STAGES.items():
         if key in found:
             line = found[key]
-            time = f"{units.seconds(line.seconds.median)}{_range(line.seconds, units.seconds)}"
-            yield "dim", [label, time, "", "", "", *_work(line)]
+            yield "dim", [label, _seconds(line, ranges), "", "", "", *_work(line)]
         if key == "further_token" and key in found:
             read = measured.facts.token_bytes
             best = units.seconds(read / bench.bandwidth.bytes_per_second)
-            yield "dim", ["  ", f"{units.memory(read)} to read", "", "", "", "", "", best]
+            yield "dim", ["  what it reads", "", "", "", "", units.memory(read), "", best]
 
 
 def _work(line: Line) -> list[str]:
