@@ -3,7 +3,9 @@
 Both readers rest on it, so a frame has the same number and time whoever decodes it.
 """
 
+from array import array
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -43,6 +45,7 @@ class ContainerIndex:
         tick: seconds a unit of `pts` lasts.
         pts: int64 `[F]`, ascending, when each frame is shown.
         order: int64 `[F]`, each frame's place among all packets of the stream as stored.
+        by_time: int64 `[P]`, the places of all packets in the order of their times.
         keys: int64 `[K]`, places (as in `order`) at which decoding can begin.
         packet_pts: int64 `[P]`, of all packets as stored, hidden ones too.
         end: seconds from the first frame's start to the last one's end.
@@ -61,6 +64,7 @@ class ContainerIndex:
     tick: float
     pts: Ints
     order: Ints
+    by_time: Ints
     keys: Ints
     packet_pts: Ints
     end: float
@@ -69,7 +73,7 @@ class ContainerIndex:
     promised_seconds: float
     trouble: str
 
-    @property
+    @cached_property
     def times(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """float64 `[F]`, seconds from the first frame."""
         return np.asarray((self.pts - self.pts[0]) * self.tick, dtype=np.float64)
@@ -79,15 +83,25 @@ class ContainerIndex:
         places = np.minimum(np.searchsorted(self.pts, pts), len(self.pts) - 1)
         return np.where(self.pts[places] == pts, places, -1)
 
-    def entry_point(self, frame: int) -> int:
+    def place_at(self, pts: int) -> int | None:
+        """The place of the first packet with this time; None where there is none."""
+        at = int(np.searchsorted(self.packet_pts, pts, sorter=self.by_time))
+        place = int(self.by_time[min(at, len(self.by_time) - 1)])
+        return place if self.packet_pts[place] == pts else None
+
+    def entry_point(self, frame: int, lead: int = 0) -> int:
         """The place of the last key packet stored and shown no later than the frame.
 
         A frame stored after a key frame but shown before it may build on what is before
         that key frame, so decoding for it must begin further back.
+
+        Args:
+            lead: so many key packets further back than that, the beginning at the most.
         """
-        keys = self.keys[: np.searchsorted(self.keys, self.order[frame], side="right")]
-        sound = keys[self.packet_pts[keys] <= self.pts[frame]]
-        return int(sound[-1]) if len(sound) else 0
+        at = int(np.searchsorted(self.keys, self.order[frame], side="right")) - 1
+        while at >= 0 and self.packet_pts[self.keys[at]] > self.pts[frame]:
+            at -= 1
+        return int(self.keys[at - lead]) if at >= lead else 0
 
 
 def open_container(path: Path) -> InputContainer:
@@ -135,22 +149,21 @@ def read_index(path: Path) -> ContainerIndex:
     """Read the table of a file's frames from its packets, decoding one frame for its form."""
     with open_container(path) as container:
         stream = video_stream(container, path)
-        rows, trouble = _packets(container, stream)
-        if not rows:
+        table = _read_table(container, stream)
+        if not table.pts:
             raise VideoError(
                 f"{path} holds no video frame that can be read.",
                 hint=f"Its {stream.codec_context.name} stream has no data; fetch it again.",
             )
-        if any(row[0] is None for row in rows):
+        if table.timeless:
             raise VideoError(
                 f"{path} does not say when its frames are shown (a raw or very old stream).",
                 hint="Give it timestamps: ffmpeg -fflags +genpts -i FILE -c copy new.mp4",
             )
-        table = np.array([(row[0], row[1], row[2], row[3]) for row in rows], dtype=np.int64)
-        shown = np.flatnonzero(table[:, 2])
-        order = shown[np.argsort(table[shown, 0], kind="stable")]
-        pts, first = np.unique(table[order, 0], return_index=True)
-        order = order[first]
+        packet_pts = np.array(table.pts, dtype=np.int64)
+        by_time = np.argsort(packet_pts, kind="stable")
+        order = _shown_once(packet_pts, by_time, table)
+        pts = packet_pts[order]
         tick = float(stream.time_base or 0)
         return ContainerIndex(
             path=path,
@@ -162,33 +175,77 @@ def read_index(path: Path) -> ContainerIndex:
             tick=tick,
             pts=pts,
             order=order,
-            keys=np.flatnonzero(table[:, 1]),
-            packet_pts=table[:, 0],
-            end=_end(pts, int(table[order[-1], 3]), stream, tick),
-            missing=missing_bytes(path, container.format.name, _furthest(stream)),
+            by_time=by_time,
+            keys=np.array(table.keys, dtype=np.int64),
+            packet_pts=packet_pts,
+            end=_end(pts, table.last_duration, stream, tick),
+            missing=missing_bytes(path, container.format.name, _furthest(stream, table)),
             promised=stream.frames if "mov" in container.format.name else 0,
             promised_seconds=_promised_seconds(container, stream),
-            trouble=trouble,
+            trouble=table.trouble,
         )
 
 
-Row = tuple[int | None, bool, bool, int]
+@attrs.define
+class _Table:
+    """What the packets say, in stored order: a few bytes a packet, since a day has millions.
+
+    Attributes:
+        pts: of each packet.
+        keys, hidden: places of the packets that are key frames, that are not shown.
+        last_duration: how long the frame shown last lasts, in ticks.
+        timeless: whether a packet without a time was met, which ended the reading.
+        cut: whether a packet was left out because the file ends within it.
+        trouble: what else ended the reading early, in words.
+    """
+
+    pts: "array[int]" = attrs.field(factory=lambda: array("q"))
+    keys: "array[int]" = attrs.field(factory=lambda: array("q"))
+    hidden: "array[int]" = attrs.field(factory=lambda: array("q"))
+    last_duration: int = 0
+    timeless: bool = False
+    cut: bool = False
+    trouble: str = ""
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> tuple[list[Row], str]:
-    """Of each packet: pts, whether a key, whether shown, duration; and what stopped the reading."""
-    rows: list[Row] = []
+def _read_table(container: InputContainer, stream: VideoStream) -> _Table:
+    table = _Table()
     hidden_bit = 0x10 if stream.codec_context.name == "vp8" else 0
+    last: int | None = None
     try:
         for packet in container.demux(stream):
-            if packet.size and not (packet.is_corrupt and _cut_short(packet)):
-                shown = not packet.is_discard
-                if hidden_bit:
-                    shown = shown and bool(memoryview(packet)[0] & hidden_bit)
-                rows.append((packet.pts, packet.is_keyframe, shown, packet.duration or 0))
+            if not packet.size:
+                continue
+            if packet.is_corrupt and _cut_short(packet):
+                table.cut = True
+                continue
+            pts = packet.pts
+            if pts is None:
+                table.timeless = True
+                pts = 0
+            if packet.is_keyframe:
+                table.keys.append(len(table.pts))
+            if packet.is_discard or (hidden_bit and not memoryview(packet)[0] & hidden_bit):
+                table.hidden.append(len(table.pts))
+            elif last is None or pts > last:
+                last, table.last_duration = pts, packet.duration or 0
+            table.pts.append(pts)
+            if table.timeless:
+                break
     except av.error.FFmpegError as error:
-        return rows, _words(error)
-    return rows, ""
+        table.trouble = _words(error)
+    return table
+
+
+def _shown_once(packet_pts: Ints, by_time: Ints, table: _Table) -> Ints:
+    """The places of the packets that are shown, in order of time; of equal times the first."""
+    order = by_time
+    if table.hidden:
+        shown = np.ones(len(packet_pts), dtype=np.bool_)
+        shown[np.array(table.hidden, dtype=np.int64)] = False
+        order = by_time[shown[by_time]]
+    again = np.diff(packet_pts[order]) == 0
+    return order[np.concatenate(([True], ~again))] if again.any() else order
 
 
 def _cut_short(packet: "av.Packet[VideoStream]") -> bool:
@@ -198,9 +255,11 @@ def _cut_short(packet: "av.Packet[VideoStream]") -> bool:
     return bool(entry >= 0 and entries[entry].size > packet.size)
 
 
-def _furthest(stream: VideoStream) -> int:
-    """The end of the last packet according to the container's own index."""
+def _furthest(stream: VideoStream, table: _Table) -> int:
+    """The end of the last packet by the container's own index; 0 where all of them were read."""
     entries = stream.index_entries
+    if not table.cut and len(entries) == len(table.pts):
+        return 0
     return max((entry.pos + entry.size for entry in entries), default=0)
 
 

@@ -107,8 +107,8 @@ def describe(index: ContainerIndex, reader: str) -> VideoInfo:
     """What there is to know of a video before any of its frames is decoded."""
     width, height = index.orientation.size(index.width, index.height)
     gaps = np.diff(index.times)
-    uneven = np.abs(gaps - np.median(gaps)) if len(gaps) else np.zeros(1)
-    tolerance = 0.1 * float(np.median(gaps)) + 1.5 * index.tick if len(gaps) else 0.0
+    usual = float(np.median(gaps)) if len(gaps) else 0.0
+    uneven = max(gaps.max() - usual, usual - gaps.min()) if len(gaps) else 0.0
     count = len(index.pts)
     return VideoInfo(
         path=str(index.path),
@@ -118,7 +118,7 @@ def describe(index: ContainerIndex, reader: str) -> VideoInfo:
         fps=count / index.end if index.end > 0 else 0.0,
         duration=index.end,
         rotation=index.orientation.rotation,
-        variable_rate=bool(uneven.max() > tolerance),
+        variable_rate=bool(uneven > 0.1 * usual + 1.5 * index.tick),
         codec=index.codec,
         reader=reader,
     )

@@ -35,7 +35,7 @@ def packets_from(
             continue
         packets = _until_broken(container, stream, check)
         head = next(packets, None)
-        place = _place(index, head)
+        place = None if head is None or head.pts is None else index.place_at(head.pts)
         if head is not None and place is not None and place <= start:
             yield from _between(head, packets, start - place, len(index.packet_pts) - place)
             return
@@ -46,12 +46,14 @@ def packets_from(
     )
 
 
-def _targets(index: ContainerIndex, start: int) -> list[int]:
+def _targets(index: ContainerIndex, start: int) -> Iterator[int]:
     """The times to seek to, in the order in which to try them."""
-    keys = index.keys[: np.searchsorted(index.keys, start, side="right")]
-    near = [int(index.packet_pts[key]) for key in keys[::-1][:TRIES]]
-    first = int(index.packet_pts.min())
-    return [*near, first, int(first - 10 / index.tick)]
+    last = int(np.searchsorted(index.keys, start, side="right"))
+    for key in index.keys[max(0, last - TRIES) : last][::-1]:
+        yield int(index.packet_pts[key])
+    first = int(index.packet_pts[index.by_time[0]])
+    yield first
+    yield int(first - 10 / index.tick)
 
 
 def _between(
@@ -76,10 +78,3 @@ def _until_broken(
             yield packet
     except av.error.FFmpegError:
         return
-
-
-def _place(index: ContainerIndex, packet: "av.Packet[VideoStream] | None") -> int | None:
-    if packet is None or packet.pts is None:
-        return None
-    places = np.flatnonzero(index.packet_pts == packet.pts)
-    return int(places[0]) if len(places) else None
