@@ -54,6 +54,18 @@ def resolve(
     return structure(RunConfig, _with_default_names(values), "configuration key")
 
 
+def over(
+    base: RunConfig, flags: Iterable[tuple[str, Any]], settings: Sequence[str] = ()
+) -> RunConfig:
+    """A configuration with dotted paths and "PATH=VALUE" set in it.
+
+    Raises:
+        UsageError: an unknown key, or a value that is not allowed.
+    """
+    values = _over(as_data(base), _given(flags, {}, settings))
+    return structure(RunConfig, values, "configuration key")
+
+
 def to_yaml(config: RunConfig) -> str:
     """A configuration as YAML that `--config` takes."""
     return yaml.safe_dump(as_data(config), sort_keys=False, allow_unicode=True)

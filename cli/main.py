@@ -19,6 +19,8 @@ from .options import FLAGS
 
 _COMMANDS = {
     "run": ("retake_cli.run", "Ask questions about a video."),
+    "watch": ("retake_cli.watch", "Watch a video once, and keep its memory in a file."),
+    "ask": ("retake_cli.ask", "Ask questions of such a file, or chat about the video."),
     "bench": ("retake_cli.bench", "Measure times, memory and operations, variants side by side."),
     "list": ("retake_cli.listing", "List selectors, compressors, models and what else there is."),
     "doctor": ("retake_cli.doctor", "Check what works on this machine."),
@@ -76,6 +78,8 @@ def cli(ctx: click.Context, debug: bool) -> None:
     \b
       retake run clip:NAME                     a bundled clip with its bundled questions
       retake run video.mp4 "What happens?"     your own
+      retake watch video.mp4                   watch it once, and keep it in video.retake
+      retake ask video.retake                  ask as often as you like
       retake COMMAND -h                        every option of a command
     """
     ctx.obj = {"debug": debug}

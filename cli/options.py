@@ -1,6 +1,7 @@
-"""The options of `retake run` as a table: which flag sets which key of the configuration."""
+"""The options of commands as a table: which flag sets which key of the configuration."""
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -51,7 +52,12 @@ FLAGS = (
     Flag("video.long_side", "--long-side", "Frames", "Scale frames down to it.", int, "PIXELS"),
     Flag("video.reader", "--reader", "Frames", "Decoder.", str, "[auto|decord|pyav|frames]"),
     Flag(
-        "video.reader_threads", "--reader-threads", "Frames", "Threads of the decoder.", int, "COUNT"
+        "video.reader_threads",
+        "--reader-threads",
+        "Frames",
+        "Threads of the decoder.",
+        int,
+        "COUNT",
     ),
     Flag("video.folder_fps", "--folder-fps", "Frames", "Rate of a folder of pictures.", float),
     Flag(
@@ -170,5 +176,86 @@ def parameter(flag: Flag) -> str:
 
 def flags_given(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """What was set by flags: dotted paths and values."""
-    given = ((flag.path, values[parameter(flag)]) for flag in FLAGS)
+    given = ((flag.path, values.get(parameter(flag))) for flag in FLAGS)
     return [(path, value) for path, value in given if value is not None]
+
+
+def part_options(function: Decorated) -> Decorated:
+    """Decorator: the options that choose a selector and a compressor."""
+    for kind, section in reversed(_PARTS):
+        function = section_option(
+            f"--{kind}",
+            section=section,
+            metavar="NAME",
+            help=f"A registered {kind}, name:key=value,key=value, or file.py:Class.",
+        )(
+            section_option(
+                f"--{kind}-option",
+                section=section,
+                metavar="KEY=VALUE",
+                multiple=True,
+                help=f"An option of the {kind}; repeatable.",
+            )(function)
+        )
+    return function
+
+
+def configuration_options(function: Decorated) -> Decorated:
+    """Decorator: the options that give a configuration as a whole, and `--show-config`."""
+    for add in reversed(_CONFIGURATION):
+        function = add(function)
+    return function
+
+
+def question_options(function: Decorated) -> Decorated:
+    """Decorator: where questions and rarer settings of answering come from."""
+    for add in reversed(_QUESTIONS):
+        function = add(function)
+    return function
+
+
+_PARTS = (("selector", "Frame selection"), ("compressor", "Cache compression"))
+_FILE = click.Path(path_type=Path)
+_CONFIGURATION: tuple[Callable[[Any], Any], ...] = (
+    section_option("--preset", section="Configuration", metavar="NAME", help="Published settings."),
+    section_option(
+        "--config",
+        "config_files",
+        section="Configuration",
+        type=_FILE,
+        metavar="FILE",
+        multiple=True,
+        help="A YAML file over the preset; repeatable, later ones win.",
+    ),
+    section_option(
+        "--set",
+        "settings",
+        section="Configuration",
+        metavar="PATH=VALUE",
+        multiple=True,
+        help="Any key of the configuration, such as video.fps=4; repeatable.",
+    ),
+    section_option(
+        "--show-config",
+        section="Configuration",
+        is_flag=True,
+        help="Print the configuration as YAML and stop; no model is loaded.",
+    ),
+)
+_QUESTIONS: tuple[Callable[[Any], Any], ...] = (
+    section_option(
+        "--questions",
+        "questions_file",
+        section="Answer",
+        type=_FILE,
+        metavar="FILE",
+        help="Further questions, one a line; - reads stdin.",
+    ),
+    section_option(
+        "--generate-option",
+        section="Answer",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Any other setting of transformers' GenerationConfig; repeatable.",
+    ),
+)

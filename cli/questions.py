@@ -74,21 +74,31 @@ def gather(video: Path, given: Sequence[str], file: Path | None) -> list[Asked]:
     Raises:
         UsageError: there are none, one is empty, or the file cannot be read.
     """
+    asked = typed(given, file)
+    known = None if asked else sidecar(video)
+    if known is not None:
+        asked = [Asked(q.text, q.answer, q.letter) for q in known.questions]
+    if not asked:
+        raise UsageError(
+            f"There is no question to ask about '{video}'.",
+            hint='Give one after the video: retake run VIDEO "What happens?", or --questions FILE.',
+        )
+    return asked
+
+
+def typed(given: Sequence[str], file: Path | None) -> list[Asked]:
+    """The questions that were given, and those of a file; there may be none.
+
+    Raises:
+        UsageError: one is empty, or the file cannot be read.
+    """
     texts = [sys.stdin.read().strip() if text == "-" else text for text in given]
     if file is not None:
         texts += _lines(file)
     for number, text in enumerate(texts, start=1):
         if not text.strip():
             raise UsageError(f"Question {number} is empty.")
-    known = sidecar(video)
-    if texts:
-        return [Asked(text) for text in texts]
-    if known is not None:
-        return [Asked(q.text, q.answer, q.letter) for q in known.questions]
-    raise UsageError(
-        f"There is no question to ask about '{video}'.",
-        hint='Give one after the video: retake run VIDEO "What happens?", or --questions FILE.',
-    )
+    return [Asked(text) for text in texts]
 
 
 def _lines(file: Path) -> list[str]:

@@ -1,6 +1,7 @@
-"""A run as one JSON document."""
+"""What a command came to, and that as one JSON document."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import attrs
 
@@ -11,29 +12,40 @@ from retake.video_model import VideoModel
 
 from .questions import Asked
 
-#: Changes where a key changes its meaning or goes; new keys may come without a change.
-FORMAT = "retake.run/1"
+Command = Literal["run", "watch", "ask"]
+#: By command. One changes where a key changes its meaning or goes; new keys may come without.
+FORMATS: dict[Command, str] = {
+    "run": "retake.run/1",
+    "watch": "retake.watch/1",
+    "ask": "retake.ask/1",
+}
 
 
 @attrs.frozen(eq=False)
 class Outcome:
-    """What a run came to.
+    """What `run`, `watch` or `ask` came to.
 
     Attributes:
-        model: with the configuration as resolved.
+        command: which of them.
+        model: that watched, or was asked.
         asked: the configuration before anything automatic was decided.
+        config: the configuration that the answers rest on, watching and asking.
         memory: the watched video.
-        answers: each question with its answer.
-        load_cost: of loading the model.
         video: what was watched, as it was asked for.
+        spent: what this command cost besides answering.
+        answers: each question with its answer.
+        file: the memory's file; None where there is none.
     """
 
+    command: Command
     model: VideoModel
     asked: RunConfig
+    config: RunConfig
     memory: VideoMemory
-    answers: tuple[tuple[Asked, Answer], ...]
-    load_cost: StageCost
     video: str
+    spent: tuple[StageCost, ...]
+    answers: tuple[tuple[Asked, Answer], ...] = ()
+    file: Path | None = None
 
     @property
     def embedded(self) -> bool:
@@ -55,12 +67,14 @@ class Outcome:
     @property
     def costs(self) -> tuple[StageCost, ...]:
         """Every stage once, the answers added up."""
+        if not self.answers:
+            return self.spent
         spent = [answer.cost for _, answer in self.answers if answer.cost is not None]
         peaks = [cost.peak_bytes for cost in spent if cost.peak_bytes is not None]
         answering = StageCost(
             "answer", sum(cost.seconds for cost in spent), max(peaks, default=None)
         )
-        return (self.load_cost, *self.memory.costs, answering)
+        return (*self.spent, answering)
 
     @property
     def warnings(self) -> list[str]:
@@ -83,13 +97,15 @@ class Outcome:
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
-    """The whole run as plain data."""
-    memory, model = outcome.memory, outcome.model
-    config = model.config
+    """All of it as plain data."""
+    memory, model, config = outcome.memory, outcome.model, outcome.config
+    answers = [_answer(asked, answer) for asked, answer in outcome.answers]
     return {
-        "format": FORMAT,
-        "answers": [_answer(asked, answer) for asked, answer in outcome.answers],
+        "format": FORMATS[outcome.command],
+        **({} if outcome.command == "watch" else {"answers": answers}),
+        **({} if outcome.file is None else {"memory": _file(outcome.file, memory)}),
         "video": attrs.asdict(memory.video) if memory.video is not None else None,
+        "source": attrs.asdict(memory.source) if memory.source is not None else None,
         "frames": _frames(memory.frames) if memory.frames is not None else None,
         "compression": {
             **attrs.asdict(memory.compression),
@@ -99,6 +115,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "model": {
             "path": model.adapter.folder,
             "embedded": outcome.embedded,
+            "fingerprint": model.adapter.fingerprint,
             "adapter": config.model.adapter,
             "backend": config.model.backend,
             "device": model.backend.describe(),
@@ -111,6 +128,18 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "versions": versions(),
         "command": command_line(),
         "warnings": outcome.warnings,
+    }
+
+
+def _file(file: Path, memory: VideoMemory) -> dict[str, Any]:
+    """A memory's file, and how it came to be."""
+    return {
+        "path": str(file),
+        "bytes": file.stat().st_size,
+        "tokens": memory.cache.lengths(),
+        "device": memory.config["device"],
+        "versions": memory.config["versions"],
+        "costs": [attrs.asdict(cost) for cost in memory.costs],
     }
 
 

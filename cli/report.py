@@ -1,6 +1,7 @@
-"""A run as a person reads it: the answers first, then what they rest on."""
+"""What a command came to, as a person reads it: answers first, then what they rest on."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -22,10 +23,10 @@ _WIDE = 88  # columns that the stages take side by side
 
 def show(outcome: Outcome, console: Console, *, answers: bool = True) -> None:
     """Print the whole report; `answers` is off where they were streamed already."""
-    if answers:
+    if answers and outcome.answers:
         console.print(_answers(outcome.answers))
         console.print()
-    console.print(_facts(outcome))
+    console.print(facts(outcome))
     console.print()
     console.print(_costs(outcome, console.width))
     for warning in outcome.warnings:
@@ -67,7 +68,8 @@ def _plain_answers(answers: tuple[tuple[Asked, Answer], ...]) -> Table:
     return grid
 
 
-def _facts(outcome: Outcome) -> Table:
+def facts(outcome: Outcome) -> Table:
+    """What the answers rest on."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="cyan", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -79,6 +81,8 @@ def _facts(outcome: Outcome) -> Table:
 def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     memory = outcome.memory
     compression = memory.compression
+    if outcome.file is not None:
+        yield "Memory", _file(outcome.file, outcome.memory)
     yield from _video_rows(outcome)
     yield "Tokens", _tokens(compression)
     if compression.pivots:
@@ -93,7 +97,15 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     )
     yield "Budget", _budget(memory, outcome.answers)
     yield from _model_rows(outcome)
-    yield "Speed", _speed([answer for _, answer in outcome.answers])
+    if outcome.answers:
+        yield "Speed", _speed([answer for _, answer in outcome.answers])
+
+
+def _file(file: Path, memory: VideoMemory) -> str:
+    """A memory's file: where, how large, and how much of it a question reads."""
+    held = _spread(tuple(memory.cache.lengths()))
+    size = units.memory(file.stat().st_size)
+    return f"{file} · {size} · {held} tokens in each of {len(memory.kept)} layers"
 
 
 def _video_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
@@ -155,8 +167,12 @@ def _spread(counts: tuple[int, ...]) -> str:
 def _budget(memory: VideoMemory, answers: tuple[tuple[Asked, Answer], ...]) -> str:
     compression = memory.compression
     held = max(memory.cache.lengths())
-    most = max((max(answer.cache_tokens) for _, answer in answers), default=held)
-    used = f"{units.count(held)} tokens after the video, {units.count(most)} with the question"
+    used = f"{units.count(held)} tokens after the video"
+    if answers:
+        most = max(max(answer.cache_tokens) for _, answer in answers)
+        used += f", {units.count(most)} with the question"
+    else:
+        used += f", {units.count(compression.reserved)} set aside for a question"
     if compression.keep_ratio is not None:
         got = f"{compression.achieved_ratio:.3g}"
         return f"keep ratio {compression.keep_ratio:g} asked, {got} achieved; {used}"
@@ -166,7 +182,7 @@ def _budget(memory: VideoMemory, answers: tuple[tuple[Asked, Answer], ...]) -> s
 
 
 def _model_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    config = outcome.model.config
+    config = outcome.config
     folder = outcome.model.adapter.folder
     yield "Model", EMBEDDED if outcome.embedded else folder
     details = (config.model.adapter, config.model.dtype, outcome.model.backend.describe())

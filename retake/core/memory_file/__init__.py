@@ -7,6 +7,7 @@ they come from and whether a model may use them. No code is stored, and none is 
 
 from pathlib import Path
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from retake.core.memory_file.document import (
 )
 from retake.core.memory_file.target import check_target, replacing
 
-__all__ = ["FORMAT", "check_target", "load_memory", "save_memory"]
+__all__ = ["FORMAT", "check_target", "load_memory", "on_device", "save_memory"]
 
 
 def save_memory(memory: VideoMemory, path: str | Path) -> Path:
@@ -78,9 +79,29 @@ def _tensors(memory: VideoMemory) -> dict[str, Tensor]:
     return {**numbers, **pairs}
 
 
+def on_device(memory: VideoMemory, device: str | torch.device) -> VideoMemory:
+    """The same memory where a model can read it; itself, where it is there already."""
+    if all(layer.keys.device == torch.device(device) for layer in memory.cache.layers):
+        return memory
+    layers = [
+        _arena(
+            layer.cached_positions().to(device),
+            layer.keys[:, :, : layer.length].to(device),
+            layer.values[:, :, : layer.length].to(device),
+        )
+        for layer in memory.cache.layers
+    ]
+    return attrs.evolve(memory, cache=ArenaCache(layers))
+
+
 def _layer(tensors: dict[str, Tensor], layer: int, device: str | torch.device) -> ArenaLayer:
-    """A layer's arena, full to the last place; its tensors leave the table."""
+    """A layer's arena; its tensors leave the table."""
     positions, _, keys, values = (tensors.pop(name_of(layer, part)).to(device) for part in PARTS)
+    return _arena(positions, keys, values)
+
+
+def _arena(positions: Tensor, keys: Tensor, values: Tensor) -> ArenaLayer:
+    """An arena that these pairs fill to the last place."""
     held = ArenaLayer(keys.shape[2], positions.shape[0])
     held.expect(positions)
     held.update(keys, values)

@@ -1,0 +1,87 @@
+"""What `run`, `watch` and `ask` have in common: configure, look at the video, load, answer.
+
+Importing this module imports torch.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from retake import api
+from retake.core.config import RunConfig
+from retake.core.memory import Answer, StageCost, VideoMemory
+from retake.video import open_video
+from retake.video_model import VideoModel
+
+from . import configuration
+from .console import Told, quiet_models, stdout
+from .options import flags_given
+from .questions import Asked
+from .report import question_line
+
+
+def configure(given: dict[str, Any]) -> RunConfig:
+    """The configuration that a command's options ask for."""
+    parts = {kind: (given[kind], given[f"{kind}_option"]) for kind in ("selector", "compressor")}
+    return configuration.resolve(
+        preset=given["preset"],
+        files=given["config_files"],
+        flags=flags_given(given),
+        parts=parts,
+        settings=[*generate_settings(given), *given["settings"]],
+    )
+
+
+def generate_settings(given: dict[str, Any]) -> list[str]:
+    """What `--generate-option` set, as `--set` takes it."""
+    return [f"generate.extra.{pair}" for pair in given.get("generate_option", ())]
+
+
+def check_video(path: Path, config: RunConfig) -> None:
+    """Refuse what cannot be watched before a model of many gigabytes is loaded."""
+    rules = config.video
+    open_video(
+        path,
+        reader=rules.reader,
+        folder_fps=rules.folder_fps,
+        on_bad_frame=rules.on_bad_frame,
+    ).close()
+
+
+def load(config: RunConfig, told: Told) -> tuple[VideoModel, StageCost]:
+    """The model, and what loading it cost."""
+    quiet_models()
+    told("load", 0, 0)
+    start = time.perf_counter()
+    model = api.from_config(config)
+    told("load", 1, 1)
+    spent = time.perf_counter() - start
+    return model, StageCost("load", spent, model.backend.peak_memory())
+
+
+def answer(
+    model: VideoModel, memory: VideoMemory, asked: list[Asked], told: Told
+) -> Iterator[tuple[Asked, Answer]]:
+    """Every question's answer."""
+    for number, each in enumerate(asked):
+        told("answer", number, len(asked))
+        yield each, model.ask(each.text, memory)
+
+
+def stream(
+    model: VideoModel, memory: VideoMemory, asked: list[Asked]
+) -> Iterator[tuple[Asked, Answer]]:
+    """Every question's answer, its tokens printed as they come."""
+    for each in asked:
+        stdout().print(question_line(each))
+        yield each, stream_one(model, memory, each.text)
+        stdout().print()
+
+
+def stream_one(model: VideoModel, memory: VideoMemory, question: str) -> Answer:
+    """An answer whose tokens are printed as they come."""
+    from transformers import TextStreamer
+
+    streamer = TextStreamer(model.adapter.tokenizer, skip_prompt=True, skip_special_tokens=True)
+    return model.ask(question, memory, streamer=streamer)
