@@ -5,6 +5,7 @@ Its answers mean nothing; its arithmetic is that of the real thing, small enough
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
@@ -75,7 +76,8 @@ def _make(folder: Path, text: dict[str, int], vision: dict[str, int], seed: int)
         tie_word_embeddings=False,
     )
     torch.manual_seed(seed)
-    model = Qwen2VLForConditionalGeneration(config).eval()
+    model: Any = Qwen2VLForConditionalGeneration(config)
+    model.eval()
     # Freshly drawn weights hardly react to their input; these do.
     with torch.no_grad():
         for weight in model.parameters():
@@ -101,9 +103,8 @@ def _save_tokenizer(folder: Path) -> dict[str, int]:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(list(_SPECIAL))
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>"
-    )
+    make: Any = PreTrainedTokenizerFast
+    fast = make(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     fast.chat_template = (checkpoint_path() / "chat_template.jinja").read_text()
     fast.save_pretrained(folder)
     return ids

@@ -54,9 +54,10 @@ def measure(
                 raise RuntimeError(f"{way} took {len(reply['indices'])} of {point.frames} frames")
             point.peaks.append(peak)
             point.replies.append({k: reply[k] for k in ("tokens", "kept", "ttft", "stages")})
+            parts = " + ".join(f"{part / MIB:.0f}" for part in peak.parts)
             print(
                 f"{way}, {point.frames:,} frames, round {number + 1}: "
-                f"{peak.peak_bytes / MIB:.0f} MiB, {peak.seconds:.0f} s",
+                f"{peak.peak_bytes / MIB:.0f} MiB ({parts}), {peak.seconds:.0f} s",
                 file=sys.stderr,
             )
     return points
@@ -159,6 +160,7 @@ def main() -> None:
                 "frames": p.frames,
                 "tree_bytes": [peak.tree_bytes for peak in p.peaks],
                 "main_bytes": [peak.main_bytes for peak in p.peaks],
+                "parts": [peak.parts for peak in p.peaks],
                 "seconds": [peak.seconds for peak in p.peaks],
                 "replies": p.replies,
             }

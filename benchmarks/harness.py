@@ -79,6 +79,7 @@ class Peak:
         seconds: from start to exit.
         output: what the command printed.
         sampled: how often the tree was weighed.
+        parts: bytes of each process at the moment of `tree_bytes`, the main one first.
     """
 
     tree_bytes: int
@@ -86,6 +87,7 @@ class Peak:
     seconds: float
     output: str
     sampled: int
+    parts: tuple[int, ...] = ()
 
     @property
     def peak_bytes(self) -> int:
@@ -196,7 +198,7 @@ def peak_of(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> 
             f"{shlex.join(command)} ended with {process.returncode} after {took:.0f} s, "
             f"at {scale.tree / 2**30:.2f} GiB:\n{errors[-2000:]}"
         )
-    return Peak(scale.tree, scale.main, took, output, scale.count)
+    return Peak(scale.tree, scale.main, took, output, scale.count, scale.parts)
 
 
 class _Scale(threading.Thread):
@@ -206,11 +208,14 @@ class _Scale(threading.Thread):
         super().__init__(daemon=True)
         self.pid = pid
         self.tree = self.main = self.count = 0
+        self.parts: tuple[int, ...] = ()
         self._ended = threading.Event()
 
     def run(self) -> None:
         while not self._ended.wait(_SAMPLE_SECONDS):
-            self.tree = max(self.tree, sum(_status(pid, "VmRSS") for pid in _family(self.pid)))
+            parts = tuple(_status(pid, "VmRSS") for pid in _family(self.pid))
+            if sum(parts) > self.tree:
+                self.tree, self.parts = sum(parts), parts
             # The kernel keeps this maximum itself.
             self.main = max(self.main, _status(self.pid, "VmHWM"))
             self.count += 1

@@ -35,14 +35,13 @@ class Stock:
         path = str(folder or checkpoint_path())
         model: Any = Qwen2VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
         self.model = model.eval()
-        self.tokenizer = AutoTokenizer.from_pretrained(path)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(path)
         self.processor = Qwen2VLImageProcessorPil.from_pretrained(path)
 
     def decode(self, video: str, indices: list[int]) -> np.ndarray[Any, Any]:
         """All frames: uint8 `[F, H, W, 3]`."""
-        frames, _ = load_video(
-            video, backend="decord", sample_indices_fn=lambda metadata, **_: indices
-        )
+        load: Any = load_video
+        frames, _ = load(video, backend="decord", sample_indices_fn=lambda metadata, **_: indices)
         return np.asarray(frames)
 
     def preprocess(self, frames: np.ndarray[Any, Any]) -> tuple[Tensor, Tensor]:
