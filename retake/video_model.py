@@ -4,24 +4,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import GenerationConfig
-
+from retake.asking import Asking
 from retake.core import config as options
 from retake.core.adapter import ModelAdapter
 from retake.core.backend import Backend
 from retake.core.compressor import KVCompressor
 from retake.core.config import GenerateOptions, RunConfig
-from retake.core.engine import Engine, Prefilled
 from retake.core.errors import UsageError
 from retake.core.frames import FrameBatch
-from retake.core.generation import Generated, generate, generation_config
-from retake.core.memory import Answer, StageCost, VideoMemory
-from retake.core.positions import position_policy
+from retake.core.memory import Answer, VideoMemory
 from retake.core.questions import check_question
 from retake.core.selector import FrameSelector
 from retake.core.stages import StageClock
 from retake.footage import FileFootage, Footage, StreamFootage
-from retake.watching import ANSWER_ROOM, Parts, Progress, Watching
+from retake.watching import Parts, Progress, Watching
 
 
 class VideoModel:
@@ -76,11 +72,10 @@ class VideoModel:
         for question in questions:
             check_question(question)
         clock = StageClock(self.backend)
-        parts = Parts(self.adapter, self.backend, self.selector, self.compressor, self.config)
         with clock.stage("open"):
             footage = self._footage(video, expected_frames)
         with footage:
-            self._memory = Watching(parts, footage, questions, clock, progress).run()
+            self._memory = Watching(self._parts(), footage, questions, clock, progress).run()
         return self._memory
 
     def _footage(self, video: Any, expected_frames: int | None) -> Footage:
@@ -115,94 +110,62 @@ class VideoModel:
             UsageError: nothing was watched yet, the question is empty, or an option is wrong.
         """
         check_question(question)
+        return self._asking(memory, generate_options).one(question, streamer)
+
+    def ask_many(
+        self,
+        questions: Sequence[str],
+        memory: VideoMemory | None = None,
+        *,
+        batch: int | None = None,
+        **generate_options: Any,
+    ) -> list[Answer]:
+        """Answer questions about one watched video in batches; the memory stays as it is.
+
+        The video's pairs are held and read once for a whole batch. Each answer is the one that
+        `ask` gives up to rounding: the same sums are added in another order, which now and then
+        decides between two tokens that are as good as equally likely.
+
+        Only plain greedy decoding goes in batches. With sampling, beams, settings in `extra`,
+        settings of the checkpoint that look at the length of the text, and of memories made with
+        `reference`, questions are answered one by one, as `ask` does.
+
+        Args:
+            questions: in words.
+            memory: of which video; the one watched last if left out.
+            batch: questions answered at a time, at least 1; all at once if left out. 1 is exactly
+                `ask`, question by question.
+            generate_options: fields of `GenerateOptions` that replace the configured ones.
+
+        Returns:
+            An answer a question, in their order. `first_token_seconds` counts from when the
+            batch began; `cost` has an equal share of the batch's time, and its peak memory.
+
+        Raises:
+            UsageError: as `ask`; or `questions` is no list of them, or `batch` is below 1.
+        """
+        if isinstance(questions, str) or not isinstance(questions, Sequence):
+            raise UsageError(
+                f"ask_many takes a list of questions, got {questions!r}.",
+                hint="ask() answers a single one.",
+            )
+        for question in questions:
+            check_question(question)
+        if batch is not None and (not isinstance(batch, int) or batch is True or batch < 1):
+            raise UsageError(f"batch must be at least 1, or None for all at once; got {batch!r}.")
+        return self._asking(memory, generate_options).many(questions, batch)
+
+    def _asking(self, memory: VideoMemory | None, given: Mapping[str, Any]) -> Asking:
         memory = memory if memory is not None else self._memory
         if memory is None:
             raise UsageError("No video was watched yet.", hint="Call watch(video) first.")
-        self._check_own(memory)
-        rules = self._generate_options(generate_options)
-        settings = generation_config(self.adapter, rules)
-        if streamer is not None and (
-            (settings.num_beams or 1) > 1 or (settings.num_return_sequences or 1) > 1
-        ):
-            raise UsageError("Only a single sequence can be streamed: leave beams out.")
-        suffix = self.adapter.prompt(question).suffix
-        clock = StageClock(self.backend)
-        prefilled = Prefilled(memory.cache, memory.next_position, memory.kept)
-        with (
-            clock.stage("answer"),
-            self._engine(memory).asking(
-                prefilled, len(suffix) + min(rules.max_new_tokens, ANSWER_ROOM)
-            ) as cache,
-        ):
-            generated = generate(
-                self.adapter,
-                self.backend,
-                cache,
-                suffix,
-                settings,
-                seed=self.config.seed,
-                streamer=streamer,
-                unusual=bool(rules.extra),
-            )
-        return self._answer(question, suffix, generated, memory, settings, clock.costs()[0])
+        return Asking(self._parts(), memory, self._generate_options(given))
 
-    def _engine(self, memory: VideoMemory) -> Engine:
-        """An engine that places text as the memory was made, not as this model would make one."""
-        rules = memory.config["prefill"]
-        policy = position_policy(
-            rules["positions"],
-            published=rules["reference"],
-            dropped=memory.compression.steps_dropped,
-        )
-        return Engine(self.adapter, self.compressor, policy, self.backend)
-
-    def _check_own(self, memory: VideoMemory) -> None:
-        """Refuse a memory that another model made: its pairs mean nothing to this one."""
-        theirs, mine = memory.config["model"], self.config.model
-        if (memory.config["fingerprint"], theirs["dtype"]) != (
-            self.adapter.fingerprint,
-            mine.dtype,
-        ):
-            raise UsageError(
-                f"This memory was made by another model: {theirs['path']} in {theirs['dtype']} "
-                f"({memory.config['fingerprint']}); this is {self.adapter.folder} in "
-                f"{mine.dtype} ({self.adapter.fingerprint})."
-            )
+    def _parts(self) -> Parts:
+        return Parts(self.adapter, self.backend, self.selector, self.compressor, self.config)
 
     def _generate_options(self, given: Mapping[str, Any]) -> GenerateOptions:
         if not given:
             return self.config.generate
         base = options.unstructure(self.config.generate)
         return options.structure(GenerateOptions, {**base, **given}, "generate option")
-
-    def _answer(
-        self,
-        question: str,
-        suffix: tuple[int, ...],
-        generated: Generated,
-        memory: VideoMemory,
-        settings: GenerationConfig,
-        cost: StageCost,
-    ) -> Answer:
-        times = generated.token_times
-        texts = [
-            self.adapter.tokenizer.decode(list(row), skip_special_tokens=True).strip()
-            for row in generated.sequences
-        ]
-        held = tuple(length + len(suffix) for length in memory.cache.lengths())
-        budget = memory.compression.budget
-        return Answer(
-            text=texts[0],
-            question=question,
-            token_ids=generated.sequences[0],
-            prompt_tokens=len(suffix),
-            cache_tokens=held,
-            first_token_seconds=times[0],
-            token_seconds=(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None,
-            over_budget=max(0, max(held) - budget) if budget is not None else 0,
-            memory=memory,
-            alternatives=tuple(texts[1:]),
-            generation=settings.to_diff_dict(),
-            seed=self.config.seed,
-            cost=cost,
-        )

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from retake.core.adapter import ModelAdapter
-from retake.core.arena import ArenaCache
 
 _NAME = "retake"
 _LOCKS: "WeakKeyDictionary[Any, threading.RLock]" = WeakKeyDictionary()
@@ -27,8 +26,11 @@ _LOCKS_GUARD = threading.Lock()
 class LayerSession(Protocol):
     """What an attached run decides for each layer."""
 
-    def place(self, layer: int, cache: ArenaCache, count: int) -> Tensor:
-        """Positions `[A, Q]` of the layer's `count` newest tokens."""
+    def place(self, layer: int, cache: Any, count: int) -> Tensor:
+        """Positions `[A, Q]` of the layer's `count` newest tokens; `[A, B, Q]` if rows differ.
+
+        `cache` is the one that the model was called with.
+        """
 
     def attend(
         self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, scaling: float
@@ -64,10 +66,10 @@ def _pre_hook(adapter: ModelAdapter, session: LayerSession, layer: int) -> Any:
         count = hidden.shape[1]
         positions = session.place(layer, cache, count).to(hidden.device)
         cache.layers[layer].expect(positions)
-        cos, sin = adapter.rotary(positions)
         batch = hidden.shape[0]
         embeddings = tuple(
-            angle.to(hidden.dtype)[None].expand(batch, -1, -1) for angle in (cos, sin)
+            angle.to(hidden.dtype).view(-1, count, angle.shape[-1]).expand(batch, -1, -1)
+            for angle in adapter.rotary(positions.flatten(1))
         )
         changed = {
             **kwargs,

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -10,10 +10,12 @@ import attrs
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers.cache_utils import Cache
 
 from retake.core.adapter import ModelAdapter
 from retake.core.arena import ArenaCache
 from retake.core.backend import Backend
+from retake.core.batch import RowsCache
 from retake.core.config import GenerateOptions
 from retake.core.errors import UsageError
 
@@ -22,6 +24,12 @@ _OWN_SAMPLING = ("temperature", "top_p", "top_k")
 # Settings that the session itself decides.
 _DECIDED = ("use_cache", "cache_implementation", "max_length", "prefill_chunk_size")
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+
+# Settings under which a row of a batch is decoded without a look at its pads or its neighbours.
+_ROW_BY_ROW = {
+    *("max_new_tokens", "do_sample", "num_beams", "repetition_penalty", "use_cache"),
+    *("bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "_from_model_config"),
+}
 
 
 class _TokenClock(StoppingCriteria):
@@ -134,24 +142,92 @@ def generate(
     """
     ids = torch.tensor([suffix], device=adapter.device)
     seen = torch.ones(1, cache.get_seq_length() + len(suffix), dtype=torch.long, device=ids.device)
+    # Only unusual settings can be wrong here; a failure without them is a defect.
+    with _settings_errors() if unusual else nullcontext():
+        sequences, times = _decode(adapter, backend, cache, ids, seen, config, seed, streamer)
+    return Generated(tuple(tuple(row) for row in sequences), times)
+
+
+def generate_rows(
+    adapter: ModelAdapter,
+    backend: Backend,
+    cache: RowsCache,
+    suffixes: Sequence[tuple[int, ...]],
+    config: GenerationConfig,
+    *,
+    seed: int,
+) -> list[Generated]:
+    """Generate behind several questions at once; the model must be attached.
+
+    Args:
+        adapter, backend: the model and its device.
+        cache: with a row for each question.
+        suffixes: token ids of each question.
+        config: from `generation_config`, and `in_rows` of it is true.
+        seed: as in `generate`.
+
+    Returns:
+        For each question what `generate` gives: its tokens up to its own end.
+    """
+    # A row is filled up with a token that it has: penalties count which tokens occurred.
+    filled = [[row[-1]] * pad + list(row) for row, pad in zip(suffixes, cache.pads, strict=True)]
+    ids = torch.tensor(filled, device=adapter.device)
+    before = cache.get_seq_length()
+    seen = torch.ones(len(ids), before + ids.shape[1], dtype=torch.long, device=ids.device)
+    for row, pad in enumerate(cache.pads):
+        seen[row, before : before + pad] = 0
+    # Given, so that the model asks nothing that it remembers of another batch.
+    positions = (seen.cumsum(-1) - 1).clamp(min=0)
+    sequences, times = _decode(
+        adapter, backend, cache, ids, seen, config, seed, position_ids=positions
+    )
+    answers = [_until_end(row, config) for row in sequences]
+    return [Generated((tokens,), times[: len(tokens)]) for tokens in answers]
+
+
+def in_rows(config: GenerationConfig) -> bool:
+    """Whether rows of a batch are decoded with these settings as each would be alone."""
+    return (
+        not config.do_sample
+        and (config.num_beams or 1) == 1
+        and set(config.to_diff_dict()) <= _ROW_BY_ROW
+    )
+
+
+def _until_end(row: list[int], config: GenerationConfig) -> tuple[int, ...]:
+    """A row's tokens up to its first end token, which is one of them; then come only pads."""
+    given = config.eos_token_id
+    ends = set(given) if isinstance(given, list) else {given}
+    stop = next((place + 1 for place, token in enumerate(row) if token in ends), len(row))
+    return tuple(row[:stop])
+
+
+def _decode(
+    adapter: ModelAdapter,
+    backend: Backend,
+    cache: Cache,
+    ids: Tensor,
+    seen: Tensor,
+    config: GenerationConfig,
+    seed: int,
+    streamer: Any = None,
+    **more: Any,
+) -> tuple[list[list[int]], tuple[float, ...]]:
+    """New tokens of each sequence, and when each token came (seconds from the start)."""
     clock = _TokenClock(backend)
     devices = [adapter.device] if adapter.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         start = time.perf_counter()
-        # Only unusual settings can be wrong here; a failure without them is a defect.
-        with _settings_errors() if unusual else nullcontext():
-            output = adapter.model.generate(
-                input_ids=ids,
-                attention_mask=seen,
-                past_key_values=cache,
-                generation_config=config,
-                stopping_criteria=StoppingCriteriaList([clock]),
-                streamer=streamer,
-                tokenizer=adapter.tokenizer,
-            )
+        output = adapter.model.generate(
+            input_ids=ids,
+            attention_mask=seen,
+            past_key_values=cache,
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([clock]),
+            streamer=streamer,
+            tokenizer=adapter.tokenizer,
+            **more,
+        )
     sequences = output if isinstance(output, Tensor) else output.sequences
-    return Generated(
-        tuple(tuple(row[len(suffix) :].tolist()) for row in sequences),
-        tuple(moment - start for moment in clock.times),
-    )
+    return sequences[:, ids.shape[1] :].tolist(), tuple(moment - start for moment in clock.times)

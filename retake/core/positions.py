@@ -23,6 +23,9 @@ class PositionPolicy(ABC):
     name: ClassVar[str]
     #: Whether kept tokens move, so that scores must not depend on positions.
     reforges: ClassVar[bool]
+    #: Whether each token of text stands one further than the one before it, on every axis, from
+    #: where `place_text` puts the first. Only then are questions asked in a batch.
+    counts_on: ClassVar[bool] = False
 
     @abstractmethod
     def place_video(self, own: Tensor, cached: Tensor) -> Tensor:
@@ -42,6 +45,7 @@ class Original(PositionPolicy):
 
     name = "original"
     reforges = False
+    counts_on = True
 
     def place_video(self, own: Tensor, cached: Tensor) -> Tensor:
         return own
@@ -61,6 +65,7 @@ class OriginalPublished(Original):
     """
 
     name = "original-published"
+    counts_on = False
 
     def __init__(self, dropped: int = 0) -> None:
         self.dropped = dropped
@@ -80,6 +85,7 @@ class Reforge(PositionPolicy):
 
     name = "reforge"
     reforges = True
+    counts_on = True
 
     def place_video(self, own: Tensor, cached: Tensor) -> Tensor:
         return _start_time_after(own, cached)
@@ -105,6 +111,7 @@ class ReforgePublished(Reforge):
     """
 
     name = "reforge-published"
+    counts_on = False
 
     def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
         moved = _start_time_after(own, cached)
