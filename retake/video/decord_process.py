@@ -18,7 +18,6 @@ import numpy as np
 from retake.video.base import Image
 
 WORKER = Path(__file__).with_name("decord_worker.py")
-MAX_THREADS = 8
 OPEN_SECONDS = 120.0
 
 # What FFmpeg says of files in which nothing is wrong.
@@ -41,12 +40,11 @@ class DecordProcess:
         frames: how many frames decord counts.
     """
 
-    def __init__(self, path: Path, site: str) -> None:
-        threads = str(min(os.cpu_count() or 1, MAX_THREADS))
+    def __init__(self, path: Path, site: str, threads: int) -> None:
         handle, said = tempfile.mkstemp(prefix="retake-decord-", suffix=".log")
         self._said = Path(said)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER), site, str(path.absolute()), threads],
+            [sys.executable, "-P", str(WORKER), site, str(path.absolute()), str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=handle,

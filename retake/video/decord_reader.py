@@ -52,16 +52,18 @@ class DecordReader(VideoReader):
         info: VideoInfo,
         *,
         site: str,
+        threads: int,
         strict: bool,
         on_bad_frame: BadFramePolicy = "error",
     ) -> None:
         super().__init__(info, index.times, on_bad_frame=on_bad_frame)
         self._index = index
         self._strict = strict
+        self._threads = threads
         self._checker: PyAVReader | None = None
         self._checked_once = False
         self._gave_up = False
-        self._process = DecordProcess(index.path, site)
+        self._process = DecordProcess(index.path, site, threads)
         if self._process.frames != len(index.pts):
             self._process.close()
             raise DecordTroubleError(
@@ -118,7 +120,9 @@ class DecordReader(VideoReader):
     def _by_pyav(self, indices: list[int], each: ImageChange) -> Iterator[tuple[int, Image]]:
         """The same frames by PyAV, bad ones dealt with as the user asked."""
         if self._checker is None:
-            self._checker = PyAVReader(self._index, self.info, on_bad_frame=self._on_bad_frame)
+            self._checker = PyAVReader(
+                self._index, self.info, threads=self._threads, on_bad_frame=self._on_bad_frame
+            )
             self._checker.bad_frames = self.bad_frames
             self._checker._cancelled = self._cancelled
         yield from self._checker._decode(indices, each)

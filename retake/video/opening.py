@@ -1,5 +1,6 @@
 """Opening a video: the file is checked, its frames are tabled, a reader is chosen and named."""
 
+import os
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -20,6 +21,9 @@ from retake.video.pyav_reader import PyAVReader
 LONG_GAP = 0.5
 LONG_GAP_RATIO = 8.0
 
+# More decoding threads than this are not taken unasked.
+MAX_THREADS = 8
+
 ReaderName = Literal["auto", "decord", "pyav", "frames"]
 
 
@@ -29,6 +33,7 @@ def open_video(
     reader: ReaderName = "auto",
     folder_fps: float | None = None,
     on_bad_frame: BadFramePolicy = "error",
+    threads: int | None = None,
 ) -> VideoReader:
     """Open a video file, or a folder of numbered pictures, for reading chosen frames.
 
@@ -43,13 +48,15 @@ def open_video(
         on_bad_frame: "error" raises at the first frame that cannot be decoded, and on opening
             a file that is cut short; "report" leaves such frames out, lists them in
             `bad_frames`, and reads what there is of a cut file.
+        threads: that decode, at least 1, in either reader; None for one a core, at most 8.
+            The frames do not depend on it. Pictures of a folder are read in one thread.
 
     Raises:
         VideoError: the file is missing, unreadable, damaged, or holds no video.
         UsageError: the options do not fit the path.
         MissingExtraError: `reader` is "decord" and decord is not installed.
     """
-    _check_options(reader, on_bad_frame)
+    _check_options(reader, on_bad_frame, threads)
     path = Path(path)
     if path.is_dir():
         return _open_folder(path, reader, folder_fps, on_bad_frame)
@@ -67,13 +74,15 @@ def open_video(
         )
     index = read_index(path)
     notes = _whole(index, on_bad_frame)
-    return _choose(index, reader, site, on_bad_frame, notes)
+    threads = threads or min(os.cpu_count() or 1, MAX_THREADS)
+    return _choose(index, reader, site, threads, on_bad_frame, notes)
 
 
 def _choose(
     index: ContainerIndex,
     reader: ReaderName,
     site: str | None,
+    threads: int,
     on_bad_frame: BadFramePolicy,
     notes: list[str],
 ) -> VideoReader:
@@ -85,6 +94,7 @@ def _choose(
                 index,
                 describe(index, "decord"),
                 site=site,
+                threads=threads,
                 strict=reader == "decord",
                 on_bad_frame=on_bad_frame,
             )
@@ -96,7 +106,9 @@ def _choose(
             hint="Use reader='pyav', or reader='auto', which chooses PyAV for such a file.",
         )
     if opened is None:
-        opened = PyAVReader(index, describe(index, "pyav"), on_bad_frame=on_bad_frame)
+        opened = PyAVReader(
+            index, describe(index, "pyav"), threads=threads, on_bad_frame=on_bad_frame
+        )
         if reader == "auto":
             notes = [*notes, f"PyAV was chosen: {why or 'decord is not installed'}."]
     opened.notes.extend([*notes, *_gap(index)])
@@ -172,8 +184,10 @@ def _gap(index: ContainerIndex) -> list[str]:
     ]
 
 
-def _check_options(reader: str, on_bad_frame: str) -> None:
+def _check_options(reader: str, on_bad_frame: str, threads: int | None) -> None:
     if reader not in get_args(ReaderName):
         raise unknown_name("reader", reader, get_args(ReaderName))
     if on_bad_frame not in get_args(BadFramePolicy):
         raise unknown_name("on_bad_frame", on_bad_frame, get_args(BadFramePolicy))
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads must be at least 1, got {threads}.")
