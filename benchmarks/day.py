@@ -155,8 +155,8 @@ def notes_of(
         f"{_clock(script.seconds)} of video, {len(reply['indices']):,} frames, watched in "
         f"{reply['watch'] / 60:.1f} minutes on {job.cores} cores: "
         f"{script.seconds / reply['watch']:.0f} times as fast as it was filmed.",
-        f"Peak of the process tree {peak.peak_bytes / GIB:.2f} GiB (the goal is less than 2 GB), at "
-        f"that moment {' + '.join(f'{part / GIB:.2f}' for part in peak.parts)} in its processes.",
+        f"Peak of the process tree {peak.peak_bytes / GIB:.2f} GiB (the goal is less than 2 GB); "
+        f"at that moment {' + '.join(f'{part / GIB:.2f}' for part in peak.parts)} in its processes.",
         f"Accuracy: {sum(right.values()) / len(right):.0%} of {len(right)} questions; in words "
         f"{sum(spoken)} of {len(spoken)} (chance 1 in 8), yes or no {sum(judged)} of {len(judged)} "
         "(chance 1 in 2).",
