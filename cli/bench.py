@@ -1,17 +1,12 @@
 """`retake bench`: what watching and asking costs, for variants side by side."""
 
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from .options import FLAGS, SectionCommand, flag_options, section_option
+from .options import FLAGS, SectionCommand, configuration_options, flag_options, section_option
 
-if TYPE_CHECKING:
-    from retake.core.config import RunConfig
-
-_FILE = click.Path(path_type=Path)
 _DEFAULT_VIDEO = "clip:medium"
 _QUESTION = "What happens in the video?"
 
@@ -67,30 +62,7 @@ _QUESTION = "What happens in the video?"
     multiple=True,
     help="Any other setting of transformers' GenerationConfig; repeatable.",
 )
-@section_option("--preset", section="Configuration", metavar="NAME", help="Published settings.")
-@section_option(
-    "--config",
-    "config_files",
-    section="Configuration",
-    type=_FILE,
-    metavar="FILE",
-    multiple=True,
-    help="A YAML file over the preset; repeatable, later ones win.",
-)
-@section_option(
-    "--set",
-    "settings",
-    section="Configuration",
-    metavar="PATH=VALUE",
-    multiple=True,
-    help="Any key of the configuration, such as video.fps=4; repeatable.",
-)
-@section_option(
-    "--show-config",
-    section="Configuration",
-    is_flag=True,
-    help="Print each variant's configuration as YAML and stop; no model is loaded.",
-)
+@configuration_options
 @section_option(
     "--repeat",
     section="Output",
@@ -129,6 +101,8 @@ def command(
     from .bench_runs import load, measure, synthetic
     from .bench_variants import variants_of
     from .console import print_json, progress, quiet_models, stdout
+    from .questions import find_video
+    from .steps import check_video
 
     variants = variants_of(given, frames)
     if show_config:
@@ -139,13 +113,14 @@ def command(
 
     quiet_models()
     with ExitStack() as stack:
+        told = stack.enter_context(progress())
         if frames is not None:
             name = f"synthetic, {frames} frames"
-            path = stack.enter_context(synthetic(frames, variants[0].config))
+            path = stack.enter_context(synthetic(frames, variants[0].config, told))
         else:
             name = video or _DEFAULT_VIDEO
-            path = _find(name, variants[0].config)
-        told = stack.enter_context(progress())
+            path = find_video(name)
+            check_video(path, variants[0].config)
         told("load", 0, 0)
         models = load(variants)
         told("load", 1, 1)
@@ -156,17 +131,3 @@ def command(
         print_json(bench_record.document(bench))
     else:
         bench_report.show(bench, stdout())
-
-
-def _find(name: str, config: "RunConfig") -> Path:
-    """The video, refused where it cannot be watched before a model is loaded."""
-    from retake.video import open_video
-
-    from .questions import find_video
-
-    path = find_video(name)
-    rules = config.video
-    open_video(
-        path, reader=rules.reader, folder_fps=rules.folder_fps, on_bad_frame=rules.on_bad_frame
-    ).close()
-    return path

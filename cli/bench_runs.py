@@ -134,7 +134,7 @@ class Bench:
 
 
 @contextmanager
-def synthetic(frames: int, config: RunConfig) -> Iterator[Path]:
+def synthetic(frames: int, config: RunConfig, told: Told) -> Iterator[Path]:
     """A scene video of so many frames, as large as they are sampled; gone afterwards."""
     side = config.video.long_side or _SYNTHETIC_SIDE
     with TemporaryDirectory(prefix="retake-bench-") as folder:
@@ -145,6 +145,7 @@ def synthetic(frames: int, config: RunConfig) -> Iterator[Path]:
             seed=config.seed,
             fps=_SYNTHETIC_FPS,
             size=max(32, side + side % 2),
+            progress=lambda done: told("draw", round(done * frames), frames),
         )
         yield path
 

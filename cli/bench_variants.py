@@ -1,6 +1,6 @@
 """Which variants `retake bench` compares: every selector given with every compressor given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -14,13 +14,14 @@ from retake.core.errors import UsageError
 from . import configuration
 from .bench_runs import Variant
 from .options import flags_given
+from .steps import generate_settings
 
 _PARTS = ("selector", "compressor")
 # One selector and one compressor, None where none was given.
 Pair = tuple[str | None, str | None]
 
 
-def variants_of(given: Mapping[str, Any], frames: int | None) -> list[Variant]:
+def variants_of(given: dict[str, Any], frames: int | None) -> list[Variant]:
     """Every variant with its whole configuration, in the order given.
 
     Args:
@@ -43,7 +44,7 @@ def variants_of(given: Mapping[str, Any], frames: int | None) -> list[Variant]:
     return [Variant(_numbered(labels, at), _forced(config)) for at, config in enumerate(configs)]
 
 
-def _configure(given: Mapping[str, Any], pair: Pair, frames: int | None) -> RunConfig:
+def _configure(given: dict[str, Any], pair: Pair, frames: int | None) -> RunConfig:
     flags = flags_given(given)
     if frames is not None:
         for path, name in (("video.fps", "--fps"), ("video.max_frames", "--max-frames")):
@@ -58,10 +59,7 @@ def _configure(given: Mapping[str, Any], pair: Pair, frames: int | None) -> RunC
             kind: (reference, given[f"{kind}_options"])
             for kind, reference in zip(_PARTS, pair, strict=True)
         },
-        settings=[
-            *(f"generate.extra.{pair}" for pair in given["generate_option"]),
-            *given["settings"],
-        ],
+        settings=[*generate_settings(given), *given["settings"]],
     )
     if frames is not None:
         config = attrs.evolve(config, video=attrs.evolve(config.video, fps=None))
