@@ -78,6 +78,7 @@ class FileFootage(Footage):
                 reader=rules.reader,
                 folder_fps=rules.folder_fps,
                 on_bad_frame=rules.on_bad_frame,
+                threads=rules.reader_threads,
             )
         )
         try:

@@ -18,8 +18,8 @@ from torch import Tensor
 
 import retake
 from retake import watching
+from retake.backends.cpu import CPU
 from retake.core.arena import ArenaLayer
-from retake.core.backend import Backend
 from retake.core.engine import Prefill
 from retake.core.errors import PartError
 from retake.core.frames import FrameBatch, slices_of
@@ -264,7 +264,7 @@ _PLACES = {
     "encode": (retake.ModelAdapter, "encode_frames"),
     "select": (DPSelect, "select"),
     "prefill": (Prefill, "feed"),
-    "attend": (Backend, "attend"),
+    "attend": (CPU, "attend"),
     "finish": (Prefill, "finish"),
 }
 
