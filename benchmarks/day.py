@@ -115,6 +115,10 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest:02}"
 
 
+def _sum(parts: tuple[int, ...]) -> str:
+    return " + ".join(f"{part / GIB:.2f}" for part in parts)
+
+
 def rows_of(script: Script, right: dict[tuple[int, str], bool]) -> list[list[object]]:
     """A row for each needle in order of time, and one for all of them."""
     kinds = ("colour", "shape", "present", "absent")
@@ -156,7 +160,7 @@ def notes_of(
         f"{reply['watch'] / 60:.1f} minutes on {job.cores} cores: "
         f"{script.seconds / reply['watch']:.0f} times as fast as it was filmed.",
         f"Peak of the process tree {peak.peak_bytes / GIB:.2f} GiB (the goal is less than 2 GB); "
-        f"at that moment {' + '.join(f'{part / GIB:.2f}' for part in peak.parts)} in its processes.",
+        f"at that moment its processes had {_sum(peak.parts)}.",
         f"Accuracy: {sum(right.values()) / len(right):.0%} of {len(right)} questions; in words "
         f"{sum(spoken)} of {len(spoken)} (chance 1 in 8), yes or no {sum(judged)} of {len(judged)} "
         "(chance 1 in 2).",

@@ -101,7 +101,8 @@ def measure(
 def stages_of(command: Command) -> str:
     """Where the time went: the stages that the command reports, and what is left."""
     stages = {cost["name"]: cost["seconds"] for cost in command.reply.get("costs", [])}
-    stages.setdefault("answer", sum(a["cost"]["seconds"] for a in command.reply.get("answers", [])))
+    if "answers" in command.reply:
+        stages["answer"] = sum(one["cost"]["seconds"] for one in command.reply["answers"])
     rest = command.seconds - sum(stages.values())
     listed = ", ".join(f"{name} {seconds:.1f}" for name, seconds in stages.items())
     return f"{listed}, start and rest {rest:.1f}"
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--keep-ratio", default="0.25")
     given = parser.parse_args()
-    questions = QUESTIONS[:3] if given.quick else QUESTIONS
+    questions = QUESTIONS[:2] if given.quick else QUESTIONS
     minutes = 0.5 if given.quick else given.minutes
     options = ["--max-frames", str(round(minutes * 120)), "--keep-ratio", given.keep_ratio]
     video = clip_of(minutes)
