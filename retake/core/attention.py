@@ -9,11 +9,13 @@ from torch import Tensor
 
 # Elements of one block's logits (heads × queries × keys) at most: 32 MiB in float32.
 _BLOCK_ELEMENTS = 8 * 1024 * 1024
+# The same for attention mass, which walks over its logits several times: 2 MiB stay in a cache.
+_MASS_ELEMENTS = 512 * 1024
 
 
-def block_rows(heads: int, keys: int) -> int:
+def block_rows(heads: int, keys: int, elements: int | None = None) -> int:
     """Queries in a block, so that the block's logits stay within a fixed size."""
-    return max(1, _BLOCK_ELEMENTS // max(1, heads * keys))
+    return max(1, (elements or _BLOCK_ELEMENTS) // max(1, heads * keys))
 
 
 def _share_heads(states: Tensor, heads: int) -> Tensor:
@@ -83,15 +85,30 @@ def attend_eager(queries: Tensor, keys: Tensor, values: Tensor, scaling: float) 
 def attention_mass(queries: Tensor, keys: Tensor, scaling: float) -> Tensor:
     """Softmax weight each key receives, summed over queries and averaged over heads.
 
-    Shapes as in `Backend.attention_mass`; logits and sums are float32.
+    Shapes as in `Backend.attention_mass`; logits and sums are float32. The queries of a group of
+    heads are rows of one matrix, and its logits are made, turned to weights and summed a block
+    at a time in buffers used again and again.
     """
     heads, count, width = queries.shape
     groups, length = keys.shape[0], keys.shape[1]
-    folded = queries.reshape(groups, heads // groups, count, width)
-    turned = keys.float().transpose(-1, -2)[:, None]
-    mass = torch.zeros(length, dtype=torch.float32, device=queries.device)
-    rows = block_rows(heads, length)
-    for first in range(0, count, rows):
-        logits = folded[:, :, first : first + rows].float() @ turned * scaling
-        mass += logits.softmax(-1).sum(dim=(0, 1, 2))
+    folded = queries.reshape(groups, heads // groups * count, width)
+    rows = min(folded.shape[1], block_rows(1, length, _MASS_ELEMENTS))
+    logits, weights = folded.new_empty((2, rows, length), dtype=torch.float32)
+    part = folded.new_empty(length, dtype=torch.float32)
+    mass = torch.zeros_like(part)
+    for group in range(groups):
+        turned = (keys[group].float() * scaling).T
+        for block in torch.split(folded[group], rows):
+            held = block.shape[0]
+            torch.mm(block.float(), turned, out=logits[:held])
+            torch.softmax(logits[:held], -1, out=weights[:held])
+            torch.sum(weights[:held], 0, out=part)
+            mass += part
     return mass / heads
+
+
+def attention_mass_reference(queries: Tensor, keys: Tensor, scaling: float) -> Tensor:
+    """The same with the whole `heads × queries × keys` matrix, to test the others against."""
+    shared = _share_heads(keys[None].float(), queries.shape[0])[0]
+    logits = queries.float() @ shared.transpose(-1, -2) * scaling
+    return logits.softmax(-1).sum(1).mean(0)

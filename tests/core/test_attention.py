@@ -87,9 +87,29 @@ def test_attention_mass(shape: tuple[int, ...], seed: int, scaling: float) -> No
     shared = keys[0].repeat_interleave(shape[2], dim=0)
     logits = (queries[0].double() @ shared.double().transpose(1, 2)) * scaling
     want = logits.softmax(-1).sum(1).mean(0).float()
+    plain = attention.attention_mass_reference(queries[0], keys[0], scaling)
+    torch.testing.assert_close(plain, want, atol=1e-5, rtol=1e-5)
     assert mass.dtype == torch.float32
     torch.testing.assert_close(mass, want, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(mass.mean(), torch.tensor(1.0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("elements", [1, 300, 5000])
+@pytest.mark.parametrize(("dtype", "heads"), [(torch.float32, 4), (torch.bfloat16, 6)])
+def test_attention_mass_in_blocks(
+    elements: int, dtype: torch.dtype, heads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of queries add up to the whole; 16-bit states are weighed in float32, too."""
+    generator = torch.Generator().manual_seed(0)
+    # As the engine has them: heads are not the outermost axis in memory.
+    queries = torch.randn(50, heads, 8, generator=generator).to(dtype).transpose(0, 1)
+    keys = torch.randn(2, 70, 8, generator=generator).to(dtype)[:, :50]
+    want = attention.attention_mass_reference(queries, keys, 0.3)
+    monkeypatch.setattr(attention, "_MASS_ELEMENTS", elements)
+    mass = attention.attention_mass(queries, keys, 0.3)
+    assert mass.dtype == torch.float32
+    torch.testing.assert_close(mass, want, atol=1e-5, rtol=1e-5)
+    assert torch.equal(mass, attention.attention_mass(queries, keys, 0.3))
 
 
 class _Largest(TorchDispatchMode):
@@ -119,6 +139,7 @@ def test_largest_sees_a_score_matrix() -> None:
 def test_no_score_matrix_is_made(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No tensor grows with queries × keys: blocks bound what is held at once."""
     monkeypatch.setattr(attention, "_BLOCK_ELEMENTS", 20_000)
+    monkeypatch.setattr(attention, "_MASS_ELEMENTS", 10_000)  # logits and weights
     queries, keys, values = _states((1, 2, 2, 400, 400, 8), 0)
     if name == "attention_mass":
         keys = keys[:, :, :400]
