@@ -25,10 +25,12 @@ _OWN_SAMPLING = ("temperature", "top_p", "top_k")
 _DECIDED = ("use_cache", "cache_implementation", "max_length", "prefill_chunk_size")
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 
-# Settings under which a row of a batch is decoded without a look at its pads or its neighbours.
+# Settings with which a row of a batch is decoded without a look at its pads or its neighbours.
 _ROW_BY_ROW = {
-    *("max_new_tokens", "do_sample", "num_beams", "repetition_penalty", "use_cache"),
+    *("max_new_tokens", "do_sample", "num_beams", "repetition_penalty", *_SAMPLING),
     *("bos_token_id", "eos_token_id", "pad_token_id", "transformers_version", "_from_model_config"),
+    *("use_cache", "max_length", "length_penalty", "early_stopping", "return_dict_in_generate"),
+    *("output_attentions", "output_hidden_states", "output_scores", "output_logits"),
 }
 
 
@@ -187,11 +189,9 @@ def generate_rows(
 
 def in_rows(config: GenerationConfig) -> bool:
     """Whether rows of a batch are decoded with these settings as each would be alone."""
-    return (
-        not config.do_sample
-        and (config.num_beams or 1) == 1
-        and set(config.to_diff_dict()) <= _ROW_BY_ROW
-    )
+    settings = config.to_diff_dict().items()
+    given = {name for name, value in settings if value is not None and value is not False}
+    return not config.do_sample and (config.num_beams or 1) == 1 and given <= _ROW_BY_ROW
 
 
 def _until_end(row: list[int], config: GenerationConfig) -> tuple[int, ...]:
