@@ -15,6 +15,7 @@ chunks from the start, with everything kept and with a quarter.
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -79,8 +80,8 @@ class Shape:
         )
         torch.manual_seed(0)
         with torch.device(device):
-            model = Qwen2VLForConditionalGeneration(config).to(dtype).eval()
-        return Qwen2VL.wrap(model, None)
+            model: Any = Qwen2VLForConditionalGeneration(config)
+        return Qwen2VL.wrap(model.to(dtype).eval(), None)
 
     def video(self, dtype: torch.dtype, device: torch.device) -> Selection:
         """Random tokens, one in four a pivot, enough for all chunks."""
