@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retake import FrameSelector, Selection, VisualTokens, selectors
+from retake.core.stream import selection_stream
 
 NAMES = selectors.names()
 
@@ -89,6 +90,23 @@ def test_keep_ratio_of_one_keeps_everything(name: str) -> None:
         assert len(_made(name, 1.0).select(_video(11, 3))) == 33
     else:
         assert len(_made(name).select(_video(11, 3))) <= 33
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("ratio", [None, 1.0])
+@given(steps=st.integers(1, 20), slices=st.integers(1, 6), seed=st.integers(0, 9))
+@settings(max_examples=30, deadline=None)
+def test_streaming_changes_nothing(
+    name: str, ratio: float | None, steps: int, slices: int, seed: int
+) -> None:
+    """Shown a video in slices, a selector says the same as of the whole, to the bit."""
+    tokens, selector = _video(steps, 3, seed=seed), _made(name, ratio)
+    stream = selection_stream(selector, steps)
+    parts: list[Selection] = []
+    for start in range(0, steps, slices):
+        parts += stream.push(tokens.part(start, min(steps, start + slices)))
+    parts += stream.finish()
+    assert _same(Selection.joined(parts), selector.select(tokens))
 
 
 @pytest.mark.parametrize("name", NAMES)
