@@ -124,7 +124,11 @@ def _filled(suffixes: list[tuple[int, ...]], pads: tuple[int, ...]) -> Tensor:
 
 
 def test_logits_are_those_of_each_alone(stage: Any, engine: Any, prefilled: Any) -> None:
-    """Of every token of every question, and of tokens that are decoded behind it."""
+    """Of every token of every question, and of tokens that are decoded behind it.
+
+    Also where the layers' videos end at different positions.
+    """
+    prefilled.cache.layers[1].positions += 5
     suffixes, model = _suffixes(stage), stage.adapter.model
     answers = torch.tensor([[5, 9], [17, 3], [40, 41]])
     with asking_rows(engine, prefilled, [len(row) for row in suffixes], 2) as cache:
