@@ -89,6 +89,17 @@ def _model(what: str, folder: str, *says: str) -> Case:
     return Case(what, ("run", "clip.mp4", "Which?", "--model", folder), 1, (folder, *says))
 
 
+def _watch(what: str, output: str, *says: str) -> Case:
+    return Case(what, ("watch", "clip.mp4", "--model", "tiny", "-o", output), 2, says)
+
+
+def _ask(
+    what: str, memory: str, *says: str, code: int = 1, question: str = "Which?", extra: str = ""
+) -> Case:
+    line = ("ask", memory, *([question] if question else []), *extra.split())
+    return Case(what, line, code, says)
+
+
 VIDEOS = (
     _video("no such file", "missing.mp4", "missing.mp4"),
     _video("empty file", "empty.mp4", "empty.mp4", "0 bytes"),
@@ -183,6 +194,26 @@ CODE = (
     _run("scores that are no numbers", "--keep-ratio 0.5 --compressor nan.py:Nan", 2, "NaN"),
     _run("no such module", "--selector no.such.module:X", 2, "no.such.module"),
 )
+MEMORIES = (
+    _watch("watched into no folder", "no/m.retake", "no/m.retake", "'no'"),
+    _watch("watched into a folder", "frames", "frames", "it is a folder"),
+    _watch("watched over a video", "clip.mp4", "clip.mp4", "no memory of retake"),
+    Case("watching nothing", ("watch",), 2, ("VIDEO",)),
+    Case("watching with beams", ("watch", "clip.mp4", "--beams", "2"), 2, ("--beams",)),
+    _ask("no such memory", "missing.retake", "missing.retake", "retake watch"),
+    _ask("memory that is empty", "empty.mp4", "empty.mp4", "it is empty"),
+    _ask("memory that is a video", "clip.mp4", "clip.mp4", "no memory of retake"),
+    _ask("memory that is a folder", "frames", "frames", "it is a folder"),
+    _ask("memory that is a checkpoint's weights", "tiny/model.safetensors", "something else"),
+    _ask("memory cut off", "cut.retake", "cut.retake", "cut short"),
+    _ask("memory changed by one bit", "changed.retake", "changed.retake", "hash"),
+    _ask("memory of a later retake", "newer.retake", "newer.retake", "Upgrade retake"),
+    _ask("memory of another model", "m.retake", "tiny", "other", extra="--model other", code=2),
+    _ask("memory whose model is gone", "gone.retake", "no model", "--model PATH"),
+    _ask("nothing asked", "m.retake", "no question", "--questions", question="", code=2),
+    _ask("nothing in the question", "m.retake", "Question 1 is empty", question=" ", code=2),
+    _ask("option that the memory decides", "m.retake", "--dtype", extra="--dtype float16", code=2),
+)
 DATA = (
     Case("output exists", ("data", "make", "scenes", "-o", "clip.mp4"), 2, ("clip.mp4", "--force")),
     Case("no such folder", ("data", "make", "scenes", "-o", "no/x.mp4"), 2, ("'no'",)),
@@ -204,6 +235,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Numbers": NUMBERS,
     "Configuration and questions": FILES,
     "Code of your own": CODE,
+    "Memories": MEMORIES,
     "Making data": DATA,
 }
 CASES = tuple(case for group in GROUPS.values() for case in group)
@@ -215,6 +247,7 @@ def prepare(folder: Path, make_checkpoint: Callable[..., Path]) -> None:
     shutil.copy(folder / "clip.mp4", folder / "plain.mp4")
     _bad_videos(folder)
     _bad_models(folder, make_checkpoint)
+    _bad_memories(folder, make_checkpoint)
     for name, text in MINE.items():
         (folder / name).write_text(text)
     (folder / "syntax.yaml").write_text("video:\n  fps: [1\n")
@@ -254,6 +287,23 @@ def _bad_models(folder: Path, make_checkpoint: Callable[..., Path]) -> None:
     weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
     make_checkpoint(folder / "few-weights", num_hidden_layers=1)
     (folder / "few-weights" / "config.json").write_text((good / "config.json").read_text())
+
+
+def _bad_memories(folder: Path, make_checkpoint: Callable[..., Path]) -> None:
+    make_checkpoint(folder / "other", seed=1)
+    for name, model in (("m", "tiny"), ("gone", "other-place")):
+        if model != "tiny":
+            shutil.copytree(folder / "tiny", folder / model)
+        words = ("watch", "clip.mp4", "--model", model, "-o", f"{name}.retake")
+        outcome(Case(name, words, 0, ()), folder)
+    shutil.rmtree(folder / "other-place")
+    whole = (folder / "m.retake").read_bytes()
+    (folder / "cut.retake").write_bytes(whole[: len(whole) // 2])
+    changed = bytearray(whole)
+    changed[-1000] ^= 1
+    (folder / "changed.retake").write_bytes(changed)
+    newer = whole.replace(b"retake.memory/1", b"retake.memory/2")
+    (folder / "newer.retake").write_bytes(newer)
 
 
 def outcome(case: Case, folder: Path) -> tuple[int, str, str]:

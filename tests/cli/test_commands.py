@@ -23,7 +23,9 @@ def test_alone_it_prints_help(retake: Run) -> None:
     assert "doctor" in retake().out
 
 
-@pytest.mark.parametrize("words", [("--help",), ("run", "-h"), ("list", "-h"), ("doctor", "-h")])
+@pytest.mark.parametrize(
+    "words", [("--help",), *((name, "-h") for name in ("run", "watch", "ask", "list", "doctor"))]
+)
 def test_help_is_quick(words: tuple[str, ...]) -> None:
     """Help imports neither torch nor retake."""
     code = (
