@@ -147,6 +147,9 @@ def _decodable(stream: VideoStream, path: Path) -> VideoStream:
 
 def read_index(path: Path) -> ContainerIndex:
     """Read the table of a file's frames from its packets, decoding one frame for its form."""
+    orientation = _orientation(
+        path
+    )  # a container of its own: two at once would take twice the room
     with open_container(path) as container:
         stream = video_stream(container, path)
         table = _read_table(container, stream)
@@ -171,7 +174,7 @@ def read_index(path: Path) -> ContainerIndex:
             codec=stream.codec_context.name,
             width=stream.codec_context.width,
             height=stream.codec_context.height,
-            orientation=_orientation(path),
+            orientation=orientation,
             tick=tick,
             pts=pts,
             order=order,

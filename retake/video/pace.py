@@ -9,6 +9,9 @@ FADING = 0.99
 # the file is cold and the decoder's threads are new.
 STARTS = 5
 ENOUGH = 3
+# Frames to decode on, to see what that costs where it was not seen yet. A start takes about so
+# many itself, so that little is lost if it turns out to be the cheaper one.
+FEW = 8
 
 
 class Pace:
@@ -42,5 +45,5 @@ class Pace:
         if len(self._starts) < ENOUGH:
             return True
         if not self._frames:
-            return False
+            return frames > FEW
         return frames * self._seconds / self._frames > median_low(self._starts)
