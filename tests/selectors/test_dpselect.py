@@ -37,6 +37,7 @@ def _random(steps: int, patches: int, seed: int = 0) -> VisualTokens:
 
 
 @given(_TABLES, st.sampled_from([1, 3, 5, 7, 99]))
+@settings(deadline=None)
 def test_peaks_are_the_first_largest_of_their_window(table: list[list[int]], window: int) -> None:
     """A peak is larger than all before it in the window and no smaller than all behind it."""
     change = torch.tensor(table).float()
@@ -146,6 +147,7 @@ def test_features_are_not_copied() -> None:
 @given(
     st.integers(1, 20), st.integers(1, 5), st.floats(0.01, 1.0), st.booleans(), st.integers(0, 50)
 )
+@settings(deadline=None)
 def test_peaks_are_kept_first(
     steps: int, patches: int, ratio: float, per_patch: bool, seed: int
 ) -> None:
