@@ -171,7 +171,7 @@ def _budget(memory: VideoMemory, answers: tuple[tuple[Asked, Answer], ...]) -> s
     if answers:
         most = max(max(answer.cache_tokens) for _, answer in answers)
         used += f", {units.count(most)} with the question"
-    else:
+    elif compression.budget is not None:
         used += f", {units.count(compression.reserved)} set aside for a question"
     if compression.keep_ratio is not None:
         got = f"{compression.achieved_ratio:.3g}"

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from retake.core.errors import MemoryFileError
 from retake.core.memory import VideoMemory
-from retake.core.memory_file import FORMAT, container, load_memory
+from retake.core.memory_file import FORMAT, container, load_memory, on_device
 from tests.core.memories import KEPT, small_memory
 
 
@@ -70,6 +70,24 @@ def test_everything_comes_back(tmp_path: Path, dtype: torch.dtype) -> None:
             held = getattr(old, name)[:, :, : old.length].contiguous()
             assert getattr(new, name).dtype == dtype
             assert torch.equal(getattr(new, name).view(torch.uint8), held.view(torch.uint8))
+
+
+def test_memory_of_a_stream(tmp_path: Path) -> None:
+    """Frames that came from no file: what is not known stays unknown."""
+    memory = attrs.evolve(small_memory(), video=None, frames=None, source=None, costs=())
+    loaded = load_memory(memory.save(tmp_path / "m.retake"))
+    assert (loaded.video, loaded.frames, loaded.source, loaded.costs) == (None, None, None, ())
+
+
+def test_device(saved: Path) -> None:
+    """Every tensor of the cache goes where the model is; a memory that is there stays itself."""
+    loaded = load_memory(saved)
+    assert on_device(loaded, torch.device("cpu")) is loaded
+    for moved in (load_memory(saved, "meta"), on_device(loaded, "meta")):
+        assert moved.cache.lengths() == loaded.cache.lengths()
+        for layer in moved.cache.layers:
+            held = (layer.keys, layer.values, layer.positions)
+            assert {tensor.device.type for tensor in held} == {"meta"}
 
 
 def test_same_memory_same_bytes(tmp_path: Path) -> None:
