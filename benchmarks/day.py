@@ -27,6 +27,7 @@ from retake.datasets.scenes.world import Needle, Scene, Script, stream, write_sc
 _NEEDLES = 8
 _CARD_SECONDS = 4.0
 _SIZE = 224
+CHUNK_FRAMES = 256
 GIB = 2**30
 
 
@@ -104,6 +105,26 @@ def _article(colour: str) -> str:
     return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour}"
 
 
+def job_of(
+    video: Path,
+    asked: list[Asked],
+    *,
+    budget: int,
+    chunk_frames: int = CHUNK_FRAMES,
+    cores: int | None = None,
+) -> Job:
+    """Watch at 1 frame a second and ask everything."""
+    return Job(
+        video=str(video),
+        fps=1.0,
+        budget=budget,
+        chunk_frames=chunk_frames,
+        questions=[question.text for question in asked],
+        max_new_tokens=8,
+        cores=cores,
+    )
+
+
 def right_of(asked: list[Asked], answers: list[str]) -> dict[tuple[int, str], bool]:
     """Whether each answer is right, by needle and kind."""
     given = zip(asked, answers, strict=True)
@@ -178,7 +199,7 @@ def main() -> None:
     parser = harness.arguments(__doc__)
     parser.add_argument("--hours", type=float, default=24)
     parser.add_argument("--budget", type=int, default=2048, help="tokens each layer keeps")
-    parser.add_argument("--chunk-frames", type=int, default=256)
+    parser.add_argument("--chunk-frames", type=int, default=CHUNK_FRAMES)
     parser.add_argument("--seed", type=int, default=24)
     parser.add_argument("--cores", type=int, default=2)
     given = parser.parse_args()
@@ -186,13 +207,12 @@ def main() -> None:
     script = write_day(seconds, given.seed)
     asked = questions_of(script)
     print(f"drawing {_clock(seconds)} of video, if it is not there", file=sys.stderr)
-    job = Job(
-        video=str(video_of(script)),
-        fps=1.0,
-        budget=min(given.budget, 512) if given.quick else given.budget,
+    budget = min(given.budget, 512) if given.quick else given.budget
+    job = job_of(
+        video_of(script),
+        asked,
+        budget=budget,
         chunk_frames=given.chunk_frames,
-        questions=[q.text for q in asked],
-        max_new_tokens=8,
         cores=given.cores,
     )
     reply, peak = compete("retake", job)

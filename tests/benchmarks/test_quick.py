@@ -11,11 +11,14 @@ import pytest
 SCRIPTS = {
     "flat_memory": ("retake MiB", "stock MiB"),
     "day": ("colour", "shape", "all"),
+    "day_limits": ("budget 256", "4 min"),
     "end_to_end": ("stock transformers", "naive chunked engine", "retake, nothing evicted"),
     "fifteen_questions": ("retake run", "retake watch", "retake ask"),
 }
 
 
+# Seconds each on a quiet machine, minutes on a crowded one.
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_quick(name: str, root: Path, tmp_path: Path) -> None:
     """In a fresh cache folder, so that making videos and checkpoints is tried too."""
@@ -26,11 +29,11 @@ def test_quick(name: str, root: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=880,
     )
     assert done.returncode == 0, done.stderr
     table = [line for line in done.stdout.splitlines() if line.startswith("|")]
-    assert len(table) >= 4
+    assert len(table) >= 3
     assert all(words in "\n".join(table) for words in SCRIPTS[name])
     # A quick look is no result.
     assert "written:" not in done.stdout
