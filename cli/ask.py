@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from .run import check_stream
 
 if TYPE_CHECKING:
     from retake.core.config import RunConfig
-    from retake.core.memory import StageCost, VideoMemory
+    from retake.core.memory import Answer, StageCost, VideoMemory
     from retake.video_model import VideoModel
 
     from .console import Told
+    from .questions import Asked
     from .record import Outcome
 
 # What else of the model decides the memory's numbers is the memory's own.
@@ -30,9 +32,23 @@ _MODEL = ("model.path", "model.adapter", "model.backend", "model.attention")
 @question_options
 @option("--json", "as_json", section="Output", is_flag=True, help="One JSON document.")
 @option("--stream", section="Output", is_flag=True, help="Show tokens as they come.")
+@option(
+    "--batch",
+    section="Answer",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="COUNT",
+    help="Questions answered at a time. More is faster and computes the same up to rounding, so "
+    "now and then a token may differ from `retake run`'s. Default: 1, where none does.",
+)
 @flag_options(flag for flag in FLAGS if flag.section == "Answer" or flag.path in _MODEL)
 def command(
-    memory: Path, questions: tuple[str, ...], as_json: bool, stream: bool, **given: Any
+    memory: Path,
+    questions: tuple[str, ...],
+    as_json: bool,
+    stream: bool,
+    batch: int,
+    **given: Any,
 ) -> None:
     """Answer questions about the video in MEMORY, a file that `retake watch` made.
 
@@ -45,19 +61,20 @@ def command(
     from .questions import typed
     from .record import document
     from .report import EMBEDDED, show
-    from .steps import answer
     from .steps import stream as answer_streaming
 
     check_stream(stream, as_json, given["set_generate_num_beams"] or 1)
     asked = typed(questions, given["questions_file"])
     if not asked:
         _check_chat(memory, as_json)
+    if batch > 1 and (stream or not asked):
+        raise click.UsageError("--stream and a chat show one answer at a time; leave --batch out.")
     path = memory.expanduser()
     with progress() as told:
         outcome = _open(path, given, told)
         stream = stream and stdout().is_terminal
         if asked and not stream:
-            answers = tuple(answer(outcome.model, outcome.memory, asked, told))
+            answers = tuple(_answers(outcome.model, outcome.memory, asked, batch, told))
     if not asked:
         chat(outcome)
         return
@@ -70,6 +87,16 @@ def command(
         print_json(document(outcome))
         return
     show(outcome, stdout(), answers=not stream)
+
+
+def _answers(
+    model: "VideoModel", memory: "VideoMemory", asked: "list[Asked]", batch: int, told: "Told"
+) -> "Iterator[tuple[Asked, Answer]]":
+    """Every question's answer, so many of them at a time."""
+    for first in range(0, len(asked), batch):
+        told("answer", first, len(asked))
+        some = asked[first : first + batch]
+        yield from zip(some, model.ask_many([each.text for each in some], memory), strict=True)
 
 
 def _check_chat(memory: Path, as_json: bool) -> None:
