@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import attrs
 import numpy as np
 
 from retake.core.errors import VideoError
@@ -41,9 +40,8 @@ class DecordReader(VideoReader):
     """decord in a process of its own, checked against PyAV where there is reason to.
 
     The last frame of the first batch is decoded by PyAV too, and so is everything after
-    decord or its FFmpeg has complained. Where they differ, or decord fails, a reader
-    chosen by `auto` goes on with PyAV and says so in `notes` and `info.reader`; one asked for
-    by name raises a `VideoError`.
+    decord or its FFmpeg has complained. Where they differ, or decord fails, that is a
+    `VideoError`: nobody gets another reader than the one asked for.
     """
 
     def __init__(
@@ -53,16 +51,13 @@ class DecordReader(VideoReader):
         *,
         site: str,
         threads: int,
-        strict: bool,
         on_bad_frame: BadFramePolicy = "error",
     ) -> None:
         super().__init__(info, index.times, on_bad_frame=on_bad_frame)
         self._index = index
-        self._strict = strict
         self._threads = threads
         self._checker: PyAVReader | None = None
         self._checked_once = False
-        self._gave_up = False
         self._process = DecordProcess(index.path, site, threads)
         if self._process.frames != len(index.pts):
             self._process.close()
@@ -83,9 +78,6 @@ class DecordReader(VideoReader):
         self._process.kill()
 
     def _decode(self, indices: list[int], each: ImageChange) -> Iterator[tuple[int, Image]]:
-        if self._gave_up:
-            yield from self._by_pyav(indices, each)
-            return
         got: dict[int, Image] = {}
         try:
             for index in indices:
@@ -94,10 +86,7 @@ class DecordReader(VideoReader):
             complaint = self._process.complaint()
         except DecordTroubleError as trouble:
             self._check_cancelled()
-            got = dict(self._by_pyav(indices, each))
-            self._give_up(indices, str(trouble))
-            yield from got.items()
-            return
+            raise self._distrust(indices, str(trouble)) from None
         suspects = indices if complaint else [] if self._checked_once else indices[-1:]
         self._checked_once = True
         sound, differ = set(indices) - set(suspects), False
@@ -106,8 +95,8 @@ class DecordReader(VideoReader):
             differ |= not _alike(got[index], each(image))
             differ |= index == indices[-1] and not _alike(last, image)
         if differ:
-            got = dict(self._by_pyav([index for index in indices if index in sound], each))
-            self._give_up(indices, complaint or "it gave another frame than the one asked for")
+            why = complaint or "it gave another frame than the one asked for"
+            raise self._distrust(indices, why)
         yield from ((index, image) for index, image in got.items() if index in sound)
 
     def _one(self, index: int) -> Image:
@@ -127,17 +116,12 @@ class DecordReader(VideoReader):
             self._checker._cancelled = self._cancelled
         yield from self._checker._decode(indices, each)
 
-    def _give_up(self, indices: list[int], why: str) -> None:
-        where = f"frames {indices[0]}-{indices[-1]} of {self.info.path}"
-        if self._strict:
-            raise VideoError(
-                f"decord cannot be trusted with {where}: {why}.",
-                hint="PyAV can read them: use reader='pyav', or reader='auto'.",
-            )
-        self._gave_up = True
-        self._process.close()
-        self.notes.append(f"decord was given up at {where} ({why}); PyAV reads from there on.")
-        self.info = attrs.evolve(self.info, reader="decord, then pyav")
+    def _distrust(self, indices: list[int], why: str) -> VideoError:
+        return VideoError(
+            f"decord cannot be trusted with frames {indices[0]}-{indices[-1]} of "
+            f"{self.info.path}: {why}.",
+            hint="PyAV can read them: use reader='pyav'.",
+        )
 
 
 def _alike(one: Image, other: Image) -> bool:

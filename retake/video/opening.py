@@ -41,9 +41,8 @@ def open_video(
 
     Args:
         path: the file or folder.
-        reader: "decord" and "pyav" give the same frames; "auto" takes decord where it is
-            installed and can be trusted with this file, else PyAV, and says which and why in
-            `info.reader` and `notes`; "frames" is for folders.
+        reader: "decord" and "pyav" give the same frames; "auto" takes PyAV, which reads more
+            kinds of file, no slower, and in memory that does not grow; "frames" is for folders.
         folder_fps: the frame rate of a folder of pictures, which cannot say it itself.
         on_bad_frame: "error" raises at the first frame that cannot be decoded, and on opening
             a file that is cut short; "report" leaves such frames out, lists them in
@@ -65,54 +64,52 @@ def open_video(
         raise UsageError(f"reader='frames' is for a folder of pictures, and {path} is a file.")
     if folder_fps is not None:
         raise UsageError(f"folder_fps is for a folder of pictures, and {path} is a file.")
-    site = decord_site()
-    if reader == "decord" and site is None:
-        raise MissingExtraError(
-            "reader='decord' needs the package 'decord', which is not installed.",
-            hint="Install it with: pip install decord (Linux x86_64 and Windows), "
-            "or use reader='pyav'.",
-        )
+    site = _decord_site() if reader == "decord" else None
     index = read_index(path)
     notes = _whole(index, on_bad_frame)
     threads = threads or min(os.cpu_count() or 1, MAX_THREADS)
-    return _choose(index, reader, site, threads, on_bad_frame, notes)
+    if site is not None:
+        opened: VideoReader = _by_decord(index, site, threads, on_bad_frame, cut=bool(notes))
+    else:
+        opened = PyAVReader(
+            index, describe(index, "pyav"), threads=threads, on_bad_frame=on_bad_frame
+        )
+    opened.notes.extend([*notes, *_gap(index)])
+    return opened
 
 
-def _choose(
-    index: ContainerIndex,
-    reader: ReaderName,
-    site: str | None,
-    threads: int,
-    on_bad_frame: BadFramePolicy,
-    notes: list[str],
+def _decord_site() -> str:
+    """Where decord is installed; an error where it is not."""
+    site = decord_site()
+    if site is None:
+        raise MissingExtraError(
+            "reader='decord' needs the package 'decord', which is not installed.",
+            hint="Install it with: pip install 'retake[decord]' (Linux x86_64 and Windows), "
+            "or use reader='pyav'.",
+        )
+    return site
+
+
+def _by_decord(
+    index: ContainerIndex, site: str, threads: int, on_bad_frame: BadFramePolicy, *, cut: bool
 ) -> VideoReader:
-    why = doubts(index) or ("the file is cut short" if notes else "")
-    opened: VideoReader | None = None
-    if reader != "pyav" and site is not None and not why:
-        try:
-            opened = DecordReader(
+    """decord, where it can be trusted with the file."""
+    why = doubts(index) or ("the file is cut short" if cut else "")
+    try:
+        if not why:
+            return DecordReader(
                 index,
                 describe(index, "decord"),
                 site=site,
                 threads=threads,
-                strict=reader == "decord",
                 on_bad_frame=on_bad_frame,
             )
-        except DecordTroubleError as trouble:
-            why = str(trouble)
-    if opened is None and reader == "decord":
-        raise VideoError(
-            f"reader='decord' cannot read {index.path} rightly: {why}.",
-            hint="Use reader='pyav', or reader='auto', which chooses PyAV for such a file.",
-        )
-    if opened is None:
-        opened = PyAVReader(
-            index, describe(index, "pyav"), threads=threads, on_bad_frame=on_bad_frame
-        )
-        if reader == "auto":
-            notes = [*notes, f"PyAV was chosen: {why or 'decord is not installed'}."]
-    opened.notes.extend([*notes, *_gap(index)])
-    return opened
+    except DecordTroubleError as trouble:
+        why = str(trouble)
+    raise VideoError(
+        f"reader='decord' cannot read {index.path} rightly: {why}.",
+        hint="Use reader='pyav'.",
+    )
 
 
 def describe(index: ContainerIndex, reader: str) -> VideoInfo:

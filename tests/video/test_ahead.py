@@ -259,21 +259,23 @@ def test_nothing_asked_nothing_given():
 SCRIPT = """
 import sys
 from retake.video import ReadAhead, open_video
-ahead = ReadAhead(open_video(sys.argv[1]), range(48), batch_size=4, depth=1).__enter__()
+opened = open_video(sys.argv[1], reader=sys.argv[2])
+ahead = ReadAhead(opened, range(48), batch_size=4, depth=1).__enter__()
 next(ahead)
 print(ahead._reader.info.reader, flush=True)
 {end}
 """
 
 
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("end", ["", "raise SystemExit(0)"], ids=["end", "exit"])
-def test_an_interpreter_that_ends_is_not_held_up(video, end):
+def test_an_interpreter_that_ends_is_not_held_up(video, end, reader):
     """Also where the block was never left."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(end=end), str(video("plain.mp4"))],
+        [sys.executable, "-c", SCRIPT.format(end=end), str(video("plain.mp4")), reader],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "decord", "")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, reader, "")

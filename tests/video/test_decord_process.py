@@ -48,13 +48,9 @@ def worker(tmp_path, monkeypatch):
     [(SILENT, "no answer within 1 s"), (MISCOUNTING, "counts 47 frames, the container 48")],
     ids=["silent", "miscounting"],
 )
-def test_trouble_on_opening(video, numbers, worker, script, why):
-    """auto takes PyAV and says why; decord by name is an error."""
+def test_trouble_on_opening(video, worker, script, why):
+    """An error that says why."""
     worker(script)
-    with open_video(video("plain.mp4")) as opened:
-        assert opened.info.reader == "pyav"
-        assert why in opened.notes[0]
-        assert numbers(opened, [5]) == [(5, 5)]
     with pytest.raises(VideoError, match=why):
         open_video(video("plain.mp4"), reader="decord")
 
@@ -70,14 +66,8 @@ def test_trouble_on_opening(video, numbers, worker, script, why):
     ids=["hanging", "dying", "half sent", "lying"],
 )
 def test_trouble_on_reading(video, numbers, worker, script, why):
-    """No wrong frame gets out: auto goes on with PyAV and says so, decord by name is an error."""
+    """No wrong frame gets out, and no other reader's: an error that says why."""
     worker(script)
-    with open_video(video("plain.mp4")) as opened:
-        assert opened.info.reader == "decord"
-        assert numbers(opened, [5, 30]) == [(5, 5), (30, 30)]
-        assert why in opened.notes[0]
-        assert opened.info.reader == "decord, then pyav"
-        assert numbers(opened, [40]) == [(40, 40)]
     with (
         open_video(video("plain.mp4"), reader="decord") as opened,
         pytest.raises(VideoError, match=why),

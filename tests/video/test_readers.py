@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from retake.core.errors import UsageError
+from retake.core.errors import UsageError, VideoError
 from retake.video import open_video, readers
 from tests.video.make import make_long, uneven_times
 
@@ -61,7 +61,7 @@ def ids(case):
 
 @pytest.mark.parametrize(("name", "options"), FILES, ids=ids)
 def test_every_frame_is_the_one_asked_for(video, numbers, name, options):
-    """All frames in a row, then twelve random handfuls, through the reader that auto chose."""
+    """All frames in a row, then twelve random handfuls."""
     rng = np.random.default_rng(0)
     with open_video(video(name, **options)) as opened:
         count = opened.info.frame_count
@@ -87,11 +87,13 @@ def test_readers_agree(video, name, options, mean, most):
 
 
 @pytest.mark.parametrize(("name", "options", "why"), PYAV_ONLY, ids=ids)
-def test_auto_says_why_it_chose_pyav(video, name, options, why):
-    """Where decord would be wrong, auto takes PyAV and gives the reason."""
-    with open_video(video(name, **options)) as opened:
+def test_decord_is_refused_where_it_would_be_wrong(video, name, options, why):
+    """With the reason; auto reads the file, as it reads every file, with PyAV."""
+    path = video(name, **options)
+    with pytest.raises(VideoError, match=why):
+        open_video(path, reader="decord")
+    with open_video(path) as opened:
         assert opened.info.reader == "pyav"
-        assert why in opened.notes[0]
 
 
 @pytest.mark.parametrize(
