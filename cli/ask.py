@@ -110,6 +110,7 @@ def _check_chat(memory: Path, as_json: bool) -> None:
 
 def _open(path: Path, given: dict[str, Any], told: "Told") -> "Outcome":
     """The memory, and the model that made it."""
+    from retake.asking import check_maker
     from retake.core.memory import StageCost
     from retake.core.memory_file import load_memory, on_device
 
@@ -123,7 +124,7 @@ def _open(path: Path, given: dict[str, Any], told: "Told") -> "Outcome":
     made = _as_made(memory)
     config = _with_options(made, given)
     model, loading = _load(config, path, told, own=config.model.path == made.model.path)
-    _check_model(model, memory, path)
+    check_maker(model.adapter, model.config.model, memory)
     return Outcome(
         command="ask",
         model=model,
@@ -181,19 +182,3 @@ def _load(
             hint=f"'{path}' names it as the model that it was made with; if that is elsewhere "
             "now, say where with --model PATH.",
         ) from error
-
-
-def _check_model(model: "VideoModel", memory: "VideoMemory", path: Path) -> None:
-    """Refuse a model that did not make the memory: its pairs mean nothing to it."""
-    from retake.core.errors import UsageError
-
-    theirs, mine = memory.config["fingerprint"], model.adapter.fingerprint
-    if theirs == mine:
-        return
-    made = memory.config["model"]["path"] or "the embedded model"
-    given = model.config.model.path or "the embedded model"
-    raise UsageError(
-        f"The memory '{path}' was made by another model: {made} (fingerprint {theirs}); this is "
-        f"{given} ({mine}).",
-        hint="Give the model that made it with --model, or watch the video anew with this one.",
-    )

@@ -9,8 +9,9 @@ from typing import Any
 import attrs
 from transformers import GenerationConfig
 
+from retake.core.adapter import ModelAdapter
 from retake.core.batch import asking_rows
-from retake.core.config import GenerateOptions
+from retake.core.config import GenerateOptions, ModelOptions
 from retake.core.engine import Engine, Prefilled
 from retake.core.errors import UsageError
 from retake.core.generation import (
@@ -25,12 +26,15 @@ from retake.core.positions import position_policy
 from retake.core.stages import StageClock
 from retake.watching import ANSWER_ROOM, Parts
 
+#: What a model without a path is called.
+EMBEDDED = "the embedded model"
+
 
 class Asking:
     """Asks one memory, which stays as it is."""
 
     def __init__(self, parts: Parts, memory: VideoMemory, rules: GenerateOptions) -> None:
-        _check_own(parts, memory)
+        check_maker(parts.adapter, parts.config.model, memory)
         self._parts = parts
         self._memory = memory
         self._rules = rules
@@ -124,16 +128,17 @@ class Asking:
         )
 
 
-def _check_own(parts: Parts, memory: VideoMemory) -> None:
+def check_maker(adapter: ModelAdapter, model: ModelOptions, memory: VideoMemory) -> None:
     """Refuse a memory that another model made: its pairs mean nothing to this one."""
-    theirs, mine = memory.config["model"], parts.config.model
-    adapter = parts.adapter
-    if (memory.config["fingerprint"], theirs["dtype"]) != (adapter.fingerprint, mine.dtype):
-        raise UsageError(
-            f"This memory was made by another model: {theirs['path']} in {theirs['dtype']} "
-            f"({memory.config['fingerprint']}); this is {adapter.folder} in "
-            f"{mine.dtype} ({adapter.fingerprint})."
-        )
+    theirs = memory.config["model"]
+    if (memory.config["fingerprint"], theirs["dtype"]) == (adapter.fingerprint, model.dtype):
+        return
+    raise UsageError(
+        f"This memory was made by another model: {theirs['path'] or EMBEDDED} in "
+        f"{theirs['dtype']} ({memory.config['fingerprint']}); this is {model.path or EMBEDDED} "
+        f"in {model.dtype} ({adapter.fingerprint}).",
+        hint="Ask with the model that made it, or watch the video anew with this one.",
+    )
 
 
 def _engine(parts: Parts, memory: VideoMemory) -> Engine:

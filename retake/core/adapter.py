@@ -157,14 +157,16 @@ class ModelAdapter(ABC):
     def fingerprint(self) -> str:
         """A short hash that tells one model from another: names, shapes, some weights, angles.
 
-        Reads the first numbers of every parameter, not all.
+        Reads the first numbers of every parameter, not all. Angles are rounded, as devices
+        differ in their last digits.
         """
         digest = sha256()
         for name, weight in self.model.named_parameters():
             start = weight.detach().flatten()[:8].float().cpu()
             digest.update(f"{name}{list(weight.shape)}{start.tolist()}".encode())
         places = torch.arange(1, 4, device=self.device).expand(self.position_axes, -1)
-        digest.update(str(self.rotary(places)[0].float().cpu().tolist()).encode())
+        angles = self.rotary(places)[0].double().cpu().flatten().tolist()
+        digest.update(str([f"{angle:.3f}" for angle in angles]).encode())
         return digest.hexdigest()[:16]
 
     def encode_frames(self, batch: FrameBatch, size: tuple[int, int]) -> Tensor:
