@@ -16,9 +16,9 @@ _QUESTION = "What happens in the video?"
 @section_option(
     "--frames",
     section="Frames",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=8),
     metavar="COUNT",
-    help="Instead of VIDEO: a synthetic one of so many frames, all of them sampled.",
+    help="Instead of VIDEO: a synthetic one of so many frames (8 or more), all of them sampled.",
 )
 @section_option(
     "--selector",

@@ -115,7 +115,7 @@ def _budget(c: Compression) -> str:
     if c.keep_ratio is not None:
         return f"keep ratio {c.keep_ratio:g} asked, {c.achieved_ratio:.3g} achieved"
     if c.budget is not None:
-        return f"{units.count(c.budget)} tokens asked, {c.achieved_ratio:.3g} of the video kept"
+        return f"{units.count(c.budget)} tokens asked, {c.achieved_ratio:.3g} × the video kept"
     return "none"
 
 

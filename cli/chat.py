@@ -61,11 +61,17 @@ def _answer(outcome: Outcome, question: str) -> None:
     single = rules.num_beams == 1 and rules.extra.get("num_return_sequences", 1) == 1
     try:
         if single:
-            stream_one(model, memory, question)
-            return
-        answer = model.ask(question, memory)
-        for text in (answer.text, *answer.alternatives):
-            click.echo(text)
+            answer = stream_one(model, memory, question)
+        else:
+            answer = model.ask(question, memory)
+            for text in (answer.text, *answer.alternatives):
+                click.echo(text)
+        if answer.over_budget:
+            stdout().print(
+                f"(The cache exceeds the budget of {memory.compression.budget} by "
+                f"{answer.over_budget} tokens with this question.)",
+                style="dim",
+            )
     except RetakeError as error:
         click.echo(f"{error}", err=True)
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import difflib
 import importlib
 import os
 import re
+import signal
 import sys
 import traceback
 import warnings
@@ -111,7 +112,8 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         with cli.make_context("retake", words) as ctx:
             cli.invoke(ctx)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started us
+            sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
@@ -169,4 +171,12 @@ def _say(text: str, prefix: str = "Error: ") -> None:
 
 def run() -> None:
     """The console script."""
+    for name in ("SIGTERM", "SIGHUP"):
+        # Ended from outside, unwind as for Ctrl-C: no temporary file and no process is left.
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _end)
     sys.exit(main())
+
+
+def _end(number: int, _: object) -> None:
+    sys.exit(128 + number)

@@ -96,6 +96,8 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "Budget", _budget(memory, outcome.answers)
+    for note in compression.notes:
+        yield "", note
     yield from _model_rows(outcome)
     if outcome.answers:
         yield "Speed", _speed([answer for _, answer in outcome.answers])

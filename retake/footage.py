@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import attrs
+import numpy as np
 
 from retake.core.adapter import ModelAdapter
 from retake.core.config import VideoOptions
@@ -173,14 +174,9 @@ class StreamFootage(Footage):
         self.name = "The stream of frames"
         self.planned = expected
         self._adapter = adapter
-        rest = iter(batches)
-        first = next(rest, None)
-        self._batches = chain([] if first is None else [first], rest)
-        if first is not None and not isinstance(first, FrameBatch):
-            raise UsageError(
-                f"A stream consists of FrameBatch objects, got a {type(first).__name__}.",
-                hint="retake.FrameBatch(frames, indices, timestamps); a path is a str or a Path.",
-            )
+        checked = map(_batch, batches)
+        first = next(checked, None)
+        self._batches = chain([] if first is None else [first], checked)
         height, width = (0, 0) if first is None else first.frames.shape[1:3]
         self._native = (height, width)
         self.size = adapter.frame_size(height, width, rules.long_side) if height else (0, 0)
@@ -207,7 +203,8 @@ class StreamFootage(Footage):
         times = [before[1], *batch.timestamps.tolist()]
         ordered = all(a < b for a, b in pairwise(indices))
         # Written so that a time that is no number is out of order too.
-        if not ordered or not all(a <= b for a, b in pairwise(times)):
+        timely = all(a <= b for a, b in pairwise(times)) and np.isfinite(batch.timestamps).all()
+        if not ordered or not timely:
             raise UsageError(
                 f"A stream's frame numbers must ascend from 0 or more, and its times must not "
                 f"descend; wrong near frame {indices[1]}."
@@ -219,5 +216,15 @@ class StreamFootage(Footage):
             indices=indices,
             timestamps=timestamps,
             size=self.size,
-            achieved_fps=(len(indices) - 1) / length if length > 0 else 0.0,
+            achieved_fps=(len(indices) - 1) / length if length > 1e-9 else 0.0,
         )
+
+
+def _batch(item: Any) -> FrameBatch:
+    """What a stream delivered, refused where it is no batch of frames."""
+    if not isinstance(item, FrameBatch):
+        raise UsageError(
+            f"A stream consists of FrameBatch objects, got a {type(item).__name__}.",
+            hint="retake.FrameBatch(frames, indices, timestamps); a path is a str or a Path.",
+        )
+    return item

@@ -59,8 +59,10 @@ class VideoModel:
                 deliver: every one of them is looked at, and its end need not be known.
             questions: those known already. They do not change what is kept, only how many
                 tokens of the budget are set aside for the longest of them.
-            expected_frames: how many frames a stream will have, if you know. Where it turns out
-                otherwise, the budget is kept all the same, and `compression.notes` says so.
+            expected_frames: how many frames a stream will have, if you know: the budget is then
+                spread over so many. Where more or fewer come, it is kept all the same, and
+                `compression.notes` says so; but what was evicted early for the sake of frames
+                that never came is gone. If in doubt leave it out.
             progress: told how far each stage is; in all 0 where nobody knows.
 
         Raises:
@@ -84,6 +86,13 @@ class VideoModel:
             if not isinstance(video, Iterable):
                 raise UsageError(
                     f"A video is a path or a stream of FrameBatch objects, got {video!r}."
+                )
+            if expected_frames is not None and (
+                not isinstance(expected_frames, int) or expected_frames < 1
+            ):
+                raise UsageError(
+                    f"expected_frames is a number of frames, 1 or more; got {expected_frames!r}.",
+                    hint="Leave it out where the stream's length is not known.",
                 )
             return StreamFootage(video, expected_frames, rules, self.adapter)
         if expected_frames is not None:
@@ -159,6 +168,10 @@ class VideoModel:
         memory = memory if memory is not None else self._memory
         if memory is None:
             raise UsageError("No video was watched yet.", hint="Call watch(video) first.")
+        if not isinstance(memory, VideoMemory):
+            raise UsageError(
+                f"A memory is what watch() or retake.load_memory(path) returns, got {memory!r}."
+            )
         return Asking(self._parts(), memory, self._generate_options(given))
 
     def _parts(self) -> Parts:

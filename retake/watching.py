@@ -5,7 +5,9 @@ steps that the selector still depends on, one chunk of tokens and the budget: me
 on those, not on the video's length.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 import attrs
@@ -98,7 +100,12 @@ class Watching:
         for part in self._selecting(self._stream.finish()):
             self._prefill_all(self._published(part) if self._rules.reference else chunks.push(part))
         self._prefill_all(chunks.finish())
-        return self._memory()
+        if self._prefill is None:
+            raise UsageError(
+                f"The selector '{self._parts.config.selector.name}' selected nothing of "
+                f"{self._stream.steps} steps."
+            )
+        return self._memory(self._prefill.finish())
 
     def _encoded(self) -> Iterator[VisualTokens]:
         """Visual tokens, a slice of frames at a time."""
@@ -159,7 +166,10 @@ class Watching:
         planned = self._seen.planned_steps(self._footage.lost(self._seen.last_index))
         if planned is None or planned < stream.steps:
             return None
-        return stream.selected + (planned - stream.decided) * patches
+        # As many of each step to come as of those before; all, as long as nothing is dropped.
+        seen = stream.decided * patches
+        share = Fraction(stream.selected, seen) if seen else Fraction(1)
+        return stream.selected + math.ceil((planned - stream.decided) * patches * share)
 
     @property
     def _chunk_rows(self) -> int:
@@ -238,11 +248,9 @@ class Watching:
             return DEFAULT_RESERVE
         return min(DEFAULT_RESERVE, max(0, self._rules.budget - len(self._prefix)) // 4)
 
-    def _memory(self) -> VideoMemory:
-        assert self._prefill is not None
+    def _memory(self, prefilled: Prefilled) -> VideoMemory:
         if self._rules.keep_ratio is not None and not self._rules.reference:
             check_kept(self._rules.keep_ratio, self._stream.selected)
-        prefilled = self._prefill.finish()
         source = self._footage.source()
         costs = [
             attrs.evolve(cost, background_seconds=self._footage.background_seconds())
@@ -287,23 +295,29 @@ class Watching:
             kv_bytes_full=pair * len(prefilled.kept) * (len(self._prefix) + seen),
             kv_bytes=cache.nbytes(),
             kv_bytes_reserved=cache.reserved_bytes(),
-            notes=tuple(self._notes()),
+            notes=tuple(self._notes(max(map(len, prefilled.kept)))),
         )
 
-    def _notes(self) -> Iterator[str]:
-        """What the user should know of how the budget was met."""
-        planned, came = self._footage.planned, len(self._seen)
-        if not isinstance(self._allowance, Allowance) or planned == came:
+    def _notes(self, held: int) -> Iterator[str]:
+        """What the user should know of how the budget was met; `held` tokens of video are kept."""
+        if not isinstance(self._allowance, Allowance):
             return
+        planned, came = self._footage.planned, len(self._seen)
         if planned is None:
             yield "How long the video would be was not known beforehand."
-        else:
+        elif planned != came:
             yield f"{came} frames came where {planned} were planned."
         if self._allowance.thinned:
+            times = self._allowance.thinned
             yield (
-                f"To stay within the budget, what was kept was thinned evenly "
-                f"{self._allowance.thinned} times on the way."
+                "To stay within the budget, what was kept was thinned evenly "
+                f"{'once' if times == 1 else f'{times} times'} on the way."
             )
+        elif self._allowance.respread:
+            yield "The budget was spread anew on the way, as more or less came than expected."
+        possible = min(self._allowance.limit, self._stream.selected)
+        if held < possible:
+            yield f"{held} tokens of the video are kept where the budget has room for {possible}."
 
 
 class _Seen:

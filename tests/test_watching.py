@@ -24,6 +24,7 @@ from retake.core.engine import Prefill
 from retake.core.errors import PartError
 from retake.core.frames import FrameBatch, slices_of
 from retake.selectors.dpselect import DPSelect
+from retake.selectors.none import NoSelection
 from retake.video import open_video
 from retake.video.pyav_reader import PyAVReader
 
@@ -164,11 +165,60 @@ def test_a_stream_of_expected_length(load: Any, said: int, came: int) -> None:
     model = load(budget=150, prefill={"chunk_frames": 8, "reserve": 20})
     memory = model.watch(_stream(came), expected_frames=said)
     assert max(memory.cache.lengths()) <= 130
+    video = 130 - memory.compression.text_tokens
     if said == came:
         assert set(memory.cache.lengths()) == {130}
         assert memory.compression.notes == ()
-    else:
-        assert f"{came} frames came where {said} were planned." in memory.compression.notes
+        return
+    assert f"{came} frames came where {said} were planned." in memory.compression.notes
+    # Too long: the planned share of what came. Too short: no less than half of what fits.
+    least = video * came // said if came < said else video // 2 - 30
+    assert all(len(kept) >= least - 1 for kept in memory.kept)
+    if len(memory.kept[0]) < video:
+        assert f"where the budget has room for {video}" in memory.compression.notes[-1]
+
+
+@attrs.frozen
+class Late(NoSelection):
+    """Keep every other step after a time; nothing before."""
+
+    after: float = 20.0
+    whole: bool = False
+
+    @property
+    def lookahead(self) -> int | None:
+        return None if self.whole else 0
+
+    def select(self, tokens: retake.VisualTokens) -> retake.Selection:
+        # By time, so that what is said of a step does not depend on the window.
+        wanted = (tokens.timestamps >= self.after) & (tokens.timestamps.round() % 2 == 0)
+        return retake.Selection.gather(tokens, wanted.nonzero()[:, 0])
+
+
+def test_a_selector_that_drops_steps_as_they_come(load: Any, clip: Path) -> None:
+    """It may choose nothing of a window, and with a ratio it keeps what it keeps unstreamed."""
+    one, other = (load(selector=Late(whole=w), keep_ratio=0.5).watch(clip) for w in (False, True))
+    assert one.compression.steps_dropped == other.compression.steps_dropped == 30
+    assert len(one.kept[0]) == len(other.kept[0])
+    assert all(map(torch.equal, _held(one), _held(other)))
+
+
+def test_a_budget_with_a_selector_that_drops_steps(load: Any) -> None:
+    """How many it will select is judged by those so far: every part of the video is kept."""
+    model = load(selector=Late(after=0), budget=100, prefill={"chunk_frames": 8, "reserve": 20})
+    memory = model.watch(_stream(400), expected_frames=400)
+    room = 80 - memory.compression.text_tokens
+    selected = memory.compression.tokens_selected
+    quarters = np.histogram(memory.kept[0], bins=4, range=(0, selected))[0]
+    assert len(memory.kept[0]) == room
+    assert min(quarters) >= room // 4 - 3
+
+
+def test_a_selector_that_selects_nothing(load: Any, clip: Path) -> None:
+    """Streamed or not: an error that names it."""
+    for whole in (False, True):
+        with pytest.raises(retake.UsageError, match="selected nothing of 40 steps"):
+            load(selector=Late(after=1e9, whole=whole), keep_ratio=0.5).watch(clip)
 
 
 def test_batches_of_a_stream_do_not_matter(load: Any) -> None:
@@ -217,6 +267,18 @@ def test_wrong_streams(load: Any) -> None:
         model.watch([first, attrs.evolve(second, frames=second.frames[:, :, :56])])
     with pytest.raises(retake.UsageError, match="consists of FrameBatch objects, got a ndarray"):
         model.watch([np.zeros((2, 56, 56, 3))])
+    with pytest.raises(retake.UsageError, match="consists of FrameBatch objects, got a str"):
+        model.watch([first, "frame"])
+    with pytest.raises(retake.UsageError, match="consists of FrameBatch objects, got a NoneType"):
+        model.watch([None, first])
+    endless = attrs.evolve(second, timestamps=np.full(7, np.inf))
+    with pytest.raises(retake.UsageError, match="must not descend"):
+        model.watch([first, endless])
+    for wrong in (0, -5, 50.5, "abc"):
+        with pytest.raises(retake.UsageError, match="expected_frames is a number of frames"):
+            model.watch([first], expected_frames=wrong)
+    with pytest.raises(retake.UsageError, match="A memory is what watch"):
+        model.ask(QUESTION, "s.retake")
     with pytest.raises(retake.UsageError, match="a path or a stream"):
         model.watch(7)
     with pytest.raises(retake.VideoError, match="gave no frames"):

@@ -24,9 +24,9 @@ class Allowance:
     """Spends a budget over a video whose length may turn out otherwise than expected.
 
     As long as the expectation holds, shares are those of `Share`: exact, and the budget is used
-    up to the token. A video that turns out shorter lets later chunks keep more. One that goes on
-    beyond what was expected, or of which nothing was known, is planned for twice its length
-    each time that it outgrows the plan: what was kept is thinned to its new share, and later
+    up to the token. What is left is spread anew where less is expected than was planned, or a
+    little more. Where much more is, or a video goes on of which nothing was known (which is then
+    planned for twice its length each time), what was kept is thinned to its new share, and later
     chunks keep at that rate. The budget is never exceeded.
     """
 
@@ -42,9 +42,10 @@ class Allowance:
             UsageError: the text alone uses up the budget.
         """
         check_room(budget, text)
-        self._limit = budget - text
-        self._plan = self._limit if expected is None else expected
-        self._ratio = _at_most_one(self._limit, self._plan)
+        #: Tokens that the video may keep in a layer.
+        self.limit = budget - text
+        self._plan = self.limit if expected is None else expected
+        self._ratio = _at_most_one(self.limit, self._plan)
         self._base = 0
         self._seen = 0
         self._kept = 0
@@ -64,33 +65,27 @@ class Allowance:
         thin = None
         if expected is not None and expected >= end:
             if expected != self._plan:
-                self._rebase(expected)
+                thin = self._replan(expected)
         elif end > self._plan:
-            thin = self._stretch(end)
+            thin = self._replan(max(2 * self._plan, end))
         since = self._seen - self._base
         keep = int(self._ratio * (since + chunk)) - int(self._ratio * since)
         self._seen = end
         self._kept += keep
         return Ration(keep, thin)
 
-    def _rebase(self, expected: int) -> None:
-        """Spread what is left of the budget over what is left of the video."""
-        self._plan, self._base = expected, self._seen
-        self._ratio = _at_most_one(self._limit - self._kept, expected - self._seen)
-        self.respread += 1
-
-    def _stretch(self, end: int) -> int | None:
-        """Plan for twice the length; what may stay of the video so far, if that is less."""
-        self._plan = max(2 * self._plan, end)
-        self._ratio, self._base = _at_most_one(self._limit, self._plan), 0
-        share = int(self._ratio * self._seen)
-        if share >= self._kept:
-            # Kept less than its share so far: go on from here at a rate that still fits.
-            self._base = self._seen
-            self._ratio = _at_most_one(self._limit - self._kept, self._plan - self._seen)
+    def _replan(self, expected: int) -> int | None:
+        """Plan for another length; what may stay of the video so far, if that is less."""
+        self._plan = expected
+        fair = _at_most_one(self.limit, expected)
+        rest = _at_most_one(self.limit - self._kept, expected - self._seen)
+        share = int(fair * self._seen)
+        if share >= self._kept or rest >= fair / 2:
+            self._base, self._ratio = self._seen, rest
             self.respread += 1
             return None
-        self._kept = share
+        # So little would be left for the rest that the end would hardly be there.
+        self._base, self._ratio, self._kept = 0, fair, share
         self.thinned += 1
         return share
 

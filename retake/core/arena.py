@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+#: Pairs of room behind a memory that was loaded, for a question and an answer.
+ASKING_ROOM = 512
+
 
 class ArenaLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     """Keys, values `[B, KV, room, D]` and positions `[A, room]` of one layer."""

@@ -15,9 +15,11 @@ import yaml
 from cattrs.preconf.json import make_converter
 
 from retake.core.errors import UsageError, unknown_name
-from retake.core.options import at_least, fraction, optional, positive
+from retake.core.options import at_least, between, fraction, optional, positive
 
 T = TypeVar("T")
+# Each takes tens of megabytes, and more than the cores there are make nothing faster.
+MOST_READER_THREADS = 64
 
 # YAML 1.1 takes "1e-3" for text, for want of a point.
 _EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
@@ -53,7 +55,8 @@ class VideoOptions:
         max_frames: at most so many, spread over the whole video.
         long_side: frames are scaled down to at most so many pixels on their longer side.
         reader: "auto", "decord", "pyav" or "frames" (a folder of numbered images).
-        reader_threads: threads of the decoder; None: as many as there are cores, at most 8.
+        reader_threads: threads of the decoder, 1 to 64; None: as many as there are cores, at
+            most 8.
         folder_fps: the rate at which a folder's frames were taken.
         on_bad_frame: a frame that cannot be decoded is an "error", or is left out and
             reported ("report").
@@ -63,7 +66,9 @@ class VideoOptions:
     max_frames: int | None = attrs.field(default=2048, validator=optional(at_least(1)))
     long_side: int | None = attrs.field(default=448, validator=optional(at_least(28)))
     reader: Literal["auto", "decord", "pyav", "frames"] = "auto"
-    reader_threads: int | None = attrs.field(default=None, validator=optional(at_least(1)))
+    reader_threads: int | None = attrs.field(
+        default=None, validator=optional(between(1, MOST_READER_THREADS))
+    )
     folder_fps: float | None = attrs.field(default=None, validator=optional(positive))
     on_bad_frame: Literal["error", "report"] = "error"
 

@@ -25,6 +25,16 @@ def at_least(least: float) -> Check:
     return check
 
 
+def between(least: float, most: float) -> Check:
+    """A number from `least` to `most`."""
+
+    def check(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if not least <= value <= most:
+            raise ValueError(f"{attribute.name} must be from {least} to {most}, got {value}")
+
+    return check
+
+
 def optional(check: Check) -> Check:
     """The same check, passed by None."""
 

@@ -23,7 +23,9 @@ class FrameSelector(ABC):
         """Future steps needed before a step can be decided; None: the whole video.
 
         With a number the selector streams: it is shown windows of the video, and what it says of
-        a step must not depend on more than `lookback` steps before it and these after it.
+        a step must not depend on more than `lookback` steps before it and these after it. It may
+        select nothing of a window. Each step that it keeps something of becomes a row of its
+        own; a selector that packs tokens of several steps into one row must see the whole.
         """
         return None
 

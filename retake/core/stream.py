@@ -82,7 +82,8 @@ class _Whole(SelectionStream):
         times, self._times = torch.cat(self._times), []
         selection = _select(self._selector, VisualTokens(features, times, self._grid))
         self.decided, self.selected = self.steps, len(selection)
-        yield selection
+        if len(selection):
+            yield selection
 
 
 class _Windowed(SelectionStream):
@@ -90,8 +91,8 @@ class _Windowed(SelectionStream):
 
     def __init__(self, selector: FrameSelector) -> None:
         self._selector = selector
-        self._ahead = int(selector.lookahead or 0)
-        self._behind = selector.lookback
+        self._ahead = _steps(selector, "lookahead")
+        self._behind = _steps(selector, "lookback")
         self._held: VisualTokens | None = None
         self._rows = 0
 
@@ -142,6 +143,17 @@ class _Windowed(SelectionStream):
         self._rows += len(kept)
         self.selected += len(part)
         return part
+
+
+def _steps(selector: FrameSelector, name: str) -> int:
+    """A selector's number of steps ahead or behind, refused where it is none."""
+    value = getattr(selector, name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise UsageError(
+            f"{type(selector).__name__}.{name} must be a whole number of steps, 0 or more, "
+            f"got {value!r}."
+        )
+    return value
 
 
 def _rows_of(features: Tensor, places: Tensor) -> Tensor:

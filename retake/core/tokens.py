@@ -103,7 +103,6 @@ class Selection:
             f"features must be [K, C], got {list(self.features.shape)}",
         )
         count = self.features.shape[0]
-        _check(count > 0, "a selection must keep at least one token")
         for name in ("rows", "steps", "patches", "pivots"):
             shape = list(getattr(self, name).shape)
             _check(shape == [count], f"{name} must be [{count}], got {shape}")
@@ -112,6 +111,8 @@ class Selection:
         for name, limit in limits.items():
             values = getattr(self, name)
             _check(values.dtype == torch.int64, f"{name} must be int64, got {values.dtype}")
+            if not count:
+                continue
             _check(int(values.min()) >= 0, f"{name} must not be negative")
             _check(
                 limit is None or int(values.max()) < limit,
@@ -124,7 +125,7 @@ class Selection:
 
     @property
     def row_count(self) -> int:
-        return int(self.rows[-1]) + 1
+        return int(self.rows[-1]) + 1 if len(self) else 0
 
     def part(self, start: int, stop: int) -> "Selection":
         """Tokens `start` to `stop` of these; a view."""

@@ -126,6 +126,28 @@ def test_the_whole_video_is_held_once() -> None:
     assert stream._features is None
 
 
+@pytest.mark.parametrize("wrong", [-1, 1.5, "1", True])
+def test_steps_ahead_and_behind_are_whole_numbers(wrong: Any) -> None:
+    """Anything else would lose tokens without a word."""
+
+    @attrs.frozen
+    class Ahead(NoSelection):
+        @property
+        def lookahead(self) -> Any:
+            return wrong
+
+    @attrs.frozen
+    class Behind(NoSelection):
+        @property
+        def lookback(self) -> Any:
+            return wrong
+
+    with pytest.raises(UsageError, match=r"Ahead\.lookahead must be a whole number of steps"):
+        selection_stream(Ahead(), None)
+    with pytest.raises(UsageError, match=r"Behind\.lookback must be a whole number of steps"):
+        selection_stream(Behind(), None)
+
+
 def test_a_wrong_selection_is_refused() -> None:
     """In a window as in the whole: naming the selector and what was wrong with its answer."""
 

@@ -48,7 +48,6 @@ def _selection(**changed: object) -> Selection:
     ("changed", "message"),
     [
         ({"features": torch.zeros(3, 1, 5)}, "features must be"),
-        ({"features": torch.zeros(0, 5)}, "at least one token"),
         ({"rows": torch.tensor([0, 1])}, "rows must be"),
         ({"steps": torch.zeros(3, 1)}, "steps must be"),
         ({"patches": torch.zeros(4)}, "patches must be"),

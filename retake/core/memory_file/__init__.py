@@ -11,7 +11,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from retake.core.arena import ArenaCache, ArenaLayer
+from retake.core.arena import ASKING_ROOM, ArenaCache, ArenaLayer
 from retake.core.memory import VideoMemory
 from retake.core.memory_file.consistency import PARTS, check, name_of
 from retake.core.memory_file.container import read, write
@@ -101,8 +101,8 @@ def _layer(tensors: dict[str, Tensor], layer: int, device: str | torch.device) -
 
 
 def _arena(positions: Tensor, keys: Tensor, values: Tensor) -> ArenaLayer:
-    """An arena that these pairs fill to the last place."""
-    held = ArenaLayer(keys.shape[2], positions.shape[0])
+    """An arena with these pairs, and room behind them to ask without copying them."""
+    held = ArenaLayer(keys.shape[2] + ASKING_ROOM, positions.shape[0])
     held.expect(positions)
     held.update(keys, values)
     return held
