@@ -96,7 +96,9 @@ def test_cut_short(video, numbers, tmp_path, name, options, words, reader):
     with open_video(path, reader=reader, on_bad_frame="report") as opened:
         count = opened.info.frame_count
         assert 10 < count < options.get("frames", 48)
-        assert [(index, index) for index in range(count)] == numbers(opened)
+        # The cut may fall between frames that are shown before one that is stored before them.
+        shown = [round(time * 24) for time in opened.timestamps]
+        assert list(enumerate(shown)) == numbers(opened)
         assert opened.bad_frames == []
         assert "is cut short" in " ".join(opened.notes)
 
