@@ -20,6 +20,7 @@ class CPU(Backend):
     """
 
     name: ClassVar[str] = "cpu"
+    on_host: ClassVar[bool] = True
 
     @property
     def device(self) -> torch.device:

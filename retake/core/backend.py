@@ -23,6 +23,8 @@ class Backend(ABC):
     """
 
     name: ClassVar[str] = ""
+    #: Whether the device computes in the host's own memory, so that there is one peak, not two.
+    on_host: ClassVar[bool] = False
     kernel: Literal["sdpa", "eager"] = "sdpa"
 
     @property

@@ -32,8 +32,11 @@ class StageClock:
         finally:
             self._backend.synchronize()
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
-            self._peaks[name] = _higher(self._peaks.get(name), self._backend.peak_memory())
-            self._host_peaks[name] = _higher(self._host_peaks.get(name), peak_resident())
+            host = peak_resident()
+            # Read once where both are the same: a thread beside may raise it between two readings.
+            device = host if self._backend.on_host else self._backend.peak_memory()
+            self._peaks[name] = _higher(self._peaks.get(name), device)
+            self._host_peaks[name] = _higher(self._host_peaks.get(name), host)
 
     def timed(self, items: Iterator[Item], name: str) -> Iterator[Item]:
         """Pass items on, counting the wait for each towards a stage."""
