@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,10 @@ from .run import check_stream
 
 if TYPE_CHECKING:
     from retake.core.config import RunConfig
-    from retake.core.memory import Answer, StageCost, VideoMemory
+    from retake.core.memory import StageCost, VideoMemory
     from retake.video_model import VideoModel
 
     from .console import Told
-    from .questions import Asked
     from .record import Outcome
 
 # What else of the model decides the memory's numbers is the memory's own.
@@ -56,12 +54,12 @@ def command(
     one after the other until an empty line. The model and all settings are those that the video
     was watched with, unless an option says otherwise; asking does not change the file.
     """
+    from . import steps
     from .chat import chat
     from .console import print_json, progress, stderr, stdout
     from .questions import typed
     from .record import document
     from .report import EMBEDDED, show
-    from .steps import stream as answer_streaming
 
     check_stream(stream, as_json, given["set_generate_num_beams"] or 1)
     asked = typed(questions, given["questions_file"])
@@ -74,12 +72,12 @@ def command(
         outcome = _open(path, given, told)
         stream = stream and stdout().is_terminal
         if asked and not stream:
-            answers = tuple(_answers(outcome.model, outcome.memory, asked, batch, told))
+            answers = tuple(steps.answer(outcome.model, outcome.memory, asked, told, batch=batch))
     if not asked:
         chat(outcome)
         return
     if stream:
-        answers = tuple(answer_streaming(outcome.model, outcome.memory, asked))
+        answers = tuple(steps.stream(outcome.model, outcome.memory, asked))
     outcome = attrs.evolve(outcome, answers=answers)
     if as_json:
         if outcome.embedded:
@@ -87,16 +85,6 @@ def command(
         print_json(document(outcome))
         return
     show(outcome, stdout(), answers=not stream)
-
-
-def _answers(
-    model: "VideoModel", memory: "VideoMemory", asked: "list[Asked]", batch: int, told: "Told"
-) -> "Iterator[tuple[Asked, Answer]]":
-    """Every question's answer, so many of them at a time."""
-    for first in range(0, len(asked), batch):
-        told("answer", first, len(asked))
-        some = asked[first : first + batch]
-        yield from zip(some, model.ask_many([each.text for each in some], memory), strict=True)
 
 
 def _check_chat(memory: Path, as_json: bool) -> None:

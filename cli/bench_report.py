@@ -11,6 +11,7 @@ from retake.core.memory import Compression
 from . import units
 from .bench_record import Line, Spread, stages, waits
 from .bench_runs import Bench, Measured
+from .report import EMBEDDED, labelled
 
 _WAITS = {
     "watch_to_first_token": "Video → first token",
@@ -29,7 +30,7 @@ _PREFIXES = ("", "k", "M", "G", "T", "P")
 
 def show(bench: Bench, console: Console) -> None:
     """Print the whole report."""
-    console.print(_facts(bench))
+    console.print(labelled(_rows(bench)))
     console.print()
     console.print(_side_by_side(bench))
     for measured in bench.variants:
@@ -56,15 +57,6 @@ def warnings(bench: Bench) -> Iterator[str]:
         yield f"The question did not fit in the budget of {', '.join(over)}; see --reserve."
 
 
-def _facts(bench: Bench) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="cyan", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, value in _rows(bench):
-        grid.add_row(label, value)
-    return grid
-
-
 def _rows(bench: Bench) -> Iterator[tuple[str, str]]:
     first = bench.variants[0]
     model, facts = first.model, first.facts
@@ -75,7 +67,7 @@ def _rows(bench: Bench) -> Iterator[tuple[str, str]]:
         count = units.count(len(facts.frames.indices))
         yield "Frames", f"{count} at {rate} fps, {width} × {height}"
     about = (model.config.model.adapter, model.config.model.dtype, model.backend.describe())
-    yield "Model", model.adapter.folder
+    yield "Model", EMBEDDED if model.config.model.path is None else model.adapter.folder
     yield "", " · ".join(about)
     yield (
         "Machine",

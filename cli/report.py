@@ -1,6 +1,6 @@
 """What a command came to, as a person reads it: answers first, then what they rest on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -70,10 +70,15 @@ def _plain_answers(answers: tuple[tuple[Asked, Answer], ...]) -> Table:
 
 def facts(outcome: Outcome) -> Table:
     """What the answers rest on."""
+    return labelled(_rows(outcome))
+
+
+def labelled(rows: Iterable[tuple[str, str]]) -> Table:
+    """Labels on the left, values beside them."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="cyan", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, value in _rows(outcome):
+    for label, value in rows:
         grid.add_row(label, value)
     return grid
 

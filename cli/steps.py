@@ -61,12 +61,13 @@ def load(config: RunConfig, told: Told) -> tuple[VideoModel, StageCost]:
 
 
 def answer(
-    model: VideoModel, memory: VideoMemory, asked: list[Asked], told: Told
+    model: VideoModel, memory: VideoMemory, asked: list[Asked], told: Told, *, batch: int = 1
 ) -> Iterator[tuple[Asked, Answer]]:
-    """Every question's answer."""
-    for number, each in enumerate(asked):
-        told("answer", number, len(asked))
-        yield each, model.ask(each.text, memory)
+    """Every question's answer, so many of them at a time."""
+    for first in range(0, len(asked), batch):
+        told("answer", first, len(asked))
+        some = asked[first : first + batch]
+        yield from zip(some, model.ask_many([each.text for each in some], memory), strict=True)
 
 
 def stream(

@@ -95,8 +95,6 @@ class RatioAllowance:
     """The same for a fixed ratio, which needs no expectation."""
 
     share: Share
-    respread: int = 0
-    thinned: int = 0
     _seen: int = 0
 
     def next(self, chunk: int, expected: int | None) -> Ration:
