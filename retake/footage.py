@@ -26,8 +26,10 @@ class Footage(ABC):
         name: what it is, for messages.
         size: height and width of the frames.
         planned: how many frames are expected; None where nobody knows.
+        seconds_per_frame: from one frame to the next; None where that is not known beforehand.
     """
 
+    seconds_per_frame: float | None = None
     name: str
     size: tuple[int, int]
     planned: int | None
@@ -93,6 +95,7 @@ class FileFootage(Footage):
             )
             self.size = adapter.frame_size(info.height, info.width, rules.long_side)
             self.planned = len(self._plan.indices)
+            self.seconds_per_frame = self._plan.seconds_per_frame
             self._adapter = adapter
             self._digest = self._open.enter_context(SourceDigest(path))
         except BaseException:

@@ -33,6 +33,7 @@ from retake.core.stages import StageClock
 from retake.core.stream import selection_stream
 from retake.core.tokens import Selection, VisualTokens
 from retake.footage import Footage
+from retake.video.sampling import mean_spacing
 
 #: Tokens set aside for a question that is not known when a video is watched.
 DEFAULT_RESERVE = 64
@@ -74,6 +75,8 @@ class Watching:
         self._progress: Progress = progress or (lambda stage, done, total: None)
         prompts = [parts.adapter.prompt(question) for question in questions]
         self._prefix = prompts[0].prefix if prompts else parts.adapter.prompt("?").prefix
+        # What is there besides video: the text in front, and what closes the video.
+        self._text = len(self._prefix) + len(parts.adapter.after_video())
         self._reserve = self._reserved(prompts)
         self._grid = parts.adapter.token_grid(footage.size)
         self._seen = _Seen(footage.planned, parts.adapter.frames_per_step)
@@ -84,6 +87,7 @@ class Watching:
         self._ended = False
         self._rows = 0
         self._pivots = 0
+        self._step_seconds = 1.0
         self._prefill: Prefill | None = None
         self._allowance: Allowance | RatioAllowance | None = None
 
@@ -154,7 +158,9 @@ class Watching:
             keep = ration.keep
         else:
             self._check_fits(done)
-        own = self._parts.adapter.video_positions(len(self._prefix), chunk, self._grid)
+        own = self._parts.adapter.video_positions(
+            len(self._prefix), chunk, self._grid, self._step_seconds
+        )
         self._prefill.feed(chunk, own, keep)
         self._progress("prefill", done, expected or 0)
 
@@ -185,12 +191,13 @@ class Watching:
 
     def _start(self, expected: int | None) -> Prefill:
         """Plan the budget, take memory for it, and prefill the text before the video."""
+        self._step_seconds = self._seconds_per_step()
         self._allowance = self._plan(expected)
         largest = self._chunk_tokens()
         kept = largest if expected is None else expected
         if self._allowance is not None:
             if self._rules.budget is not None:
-                limit = self._rules.budget - len(self._prefix) - self._reserve
+                limit = self._rules.budget - self._text - self._reserve
                 kept = limit if expected is None else min(limit, kept)
             elif self._rules.keep_ratio is not None:
                 # A token more a chunk where the published code rounds up.
@@ -200,11 +207,16 @@ class Watching:
         ids = torch.tensor(self._prefix, dtype=torch.long, device=self._parts.adapter.device)
         policy = position_policy(self._rules.positions, published=self._rules.reference)
         engine = Engine(self._parts.adapter, self._parts.compressor, policy, self._parts.backend)
-        return engine.start(ids, len(self._prefix) + max(1, kept) + spare)
+        return engine.start(ids, self._text + max(1, kept) + spare)
+
+    def _seconds_per_step(self) -> float:
+        """Seconds of video from one step to the next; of a stream, as far as it was seen."""
+        spacing = self._footage.seconds_per_frame or self._seen.spacing()
+        return (spacing or 1.0) * self._parts.adapter.frames_per_step
 
     def _plan(self, expected: int | None) -> Allowance | RatioAllowance | None:
         """How the compressor's budget is spent; None for one that never evicts."""
-        rules, text = self._rules, len(self._prefix) + self._reserve
+        rules, text = self._rules, self._text + self._reserve
         if not self._parts.compressor.evicts:
             return None
         if rules.budget is not None and not rules.reference:
@@ -224,13 +236,13 @@ class Watching:
         if self._rules.budget is None or self._rules.reference:
             return
         if self._parts.compressor.evicts:
-            check_room(self._rules.budget, len(self._prefix) + self._reserve)
+            check_room(self._rules.budget, self._text + self._reserve)
         else:
             self._check_fits(1)
 
     def _check_fits(self, tokens: int) -> None:
         """Refuse to go beyond a budget with a compressor that evicts nothing."""
-        needed, budget = len(self._prefix) + self._reserve + tokens, self._rules.budget
+        needed, budget = self._text + self._reserve + tokens, self._rules.budget
         if budget is not None and needed > budget:
             raise UsageError(
                 f"The compressor '{self._parts.config.compressor.name}' evicts nothing, and "
@@ -246,7 +258,7 @@ class Watching:
             return max(len(prompt.suffix) for prompt in prompts)
         if self._rules.budget is None:
             return DEFAULT_RESERVE
-        return min(DEFAULT_RESERVE, max(0, self._rules.budget - len(self._prefix)) // 4)
+        return min(DEFAULT_RESERVE, max(0, self._rules.budget - self._text) // 4)
 
     def _memory(self, prefilled: Prefilled) -> VideoMemory:
         if self._rules.keep_ratio is not None and not self._rules.reference:
@@ -288,11 +300,11 @@ class Watching:
             tokens_kept=tuple(len(kept) for kept in prefilled.kept),
             pivots=self._pivots,
             pivots_kept=prefilled.pivots_kept,
-            text_tokens=len(self._prefix),
+            text_tokens=self._text,
             reserved=self._reserve,
             budget=self._rules.budget,
             keep_ratio=self._rules.keep_ratio,
-            kv_bytes_full=pair * len(prefilled.kept) * (len(self._prefix) + seen),
+            kv_bytes_full=pair * len(prefilled.kept) * (self._text + seen),
             kv_bytes=cache.nbytes(),
             kv_bytes_reserved=cache.reserved_bytes(),
             notes=tuple(self._notes(max(map(len, prefilled.kept)))),
@@ -337,6 +349,10 @@ class _Seen:
         self._indices.append(batch.indices)
         self._times.append(batch.timestamps)
         self._count += len(batch)
+
+    def spacing(self) -> float | None:
+        """Seconds from one frame to the next, on average."""
+        return mean_spacing(np.concatenate(self._times)) if self._times else None
 
     @property
     def last_index(self) -> int:

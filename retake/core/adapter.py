@@ -35,10 +35,11 @@ class LoadOptions:
 
 @attrs.frozen(eq=False)
 class Patches:
-    """Preprocessed frames: rows of patches in the order that the vision tower reads them.
+    """Preprocessed frames, in the form in which the family's vision tower reads them.
 
     Attributes:
-        values: `[P, D]`, P patches of D numbers.
+        values: `[P, D]`, P patches of D numbers in the tower's order; or frames `[F, 3, H, W]`
+            for a tower that cuts them itself.
         grid: temporal steps, and rows and columns of patches in a step.
     """
 
@@ -113,14 +114,29 @@ class ModelAdapter(ABC):
         """Rows and columns of visual tokens that a step of that frame size has."""
 
     @abstractmethod
-    def video_positions(self, start: int, selection: Selection, grid: tuple[int, int]) -> Tensor:
+    def video_positions(
+        self,
+        start: int,
+        selection: Selection,
+        grid: tuple[int, int],
+        seconds_per_step: float = 1.0,
+    ) -> Tensor:
         """The model's own positions of the selected tokens, int64 `[A, K]`.
 
         Args:
             start: tokens of text before the video.
             selection: what entered.
             grid: rows and columns of tokens in a step.
+            seconds_per_step: of video, from one step to the next; for families that place
+                tokens in absolute time.
         """
+
+    def after_video(self) -> Tensor:
+        """Embeddings `[E, C]` that close every video, before the text behind it; often none.
+
+        They belong to the text: no selector sees them, and they are never evicted.
+        """
+        return self.embed(torch.zeros(1, 0, dtype=torch.long, device=self.device))[0]
 
     @abstractmethod
     def prompt(self, question: str) -> Prompt:

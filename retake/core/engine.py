@@ -6,6 +6,7 @@ adapter, a compressor, a position policy and a backend, and runs them.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
 import attrs
@@ -77,7 +78,8 @@ class Engine:
         """
         largest = max(stop - start for start, stop in chunks)
         kept_total = _kept_total(chunks, share)
-        room = prefix.numel() + max(kept_total + largest if share else kept_total, 1) + spare
+        text = prefix.numel() + len(self.adapter.after_video())
+        room = text + max(kept_total + largest if share else kept_total, 1) + spare
         prefill = self.start(prefix, room)
         for start, stop in chunks:
             keep = share.keep(start, stop - start) if share else None
@@ -121,6 +123,8 @@ class Prefill:
         self._cache = ArenaCache.allocate(layers, room, adapter.position_axes)
         self._run = LayerRun(engine, layers)
         self._last = prefix.numel() - 1
+        # The model's own latest time so far, and which share of the newest chunk was kept.
+        self._time, self._share = self._last, Fraction(1)
         if prefix.numel():
             text = torch.arange(prefix.numel(), device=adapter.device)
             self._run.segment = Segment(text.expand(adapter.position_axes, -1))
@@ -136,24 +140,44 @@ class Prefill:
             positions: `[A, Q]`, the model's own.
             keep: how many of them each layer keeps; None keeps all.
         """
-        self._run.start_chunk(positions, chunk.pivots, keep, chunk.first)
+        times = positions[0]
+        first, time, last = torch.stack((times.min(), times.max(), positions.max())).tolist()
+        self._run.start_chunk(positions, chunk.pivots, keep, chunk.first, self._gap(first))
         self._forward(chunk.features[None])
-        self._last = max(self._last, int(positions.max()))
+        self._last = max(self._last, last)
+        self._time = time
+        self._share = Fraction(len(chunk) if keep is None else min(keep, len(chunk)), len(chunk))
 
     @torch.inference_mode()
     def thin(self, count: int) -> None:
         """Leave each layer `count` pairs of the video so far: it turned out longer than planned."""
+        self._share *= Fraction(count, max(count, *map(len, self._run.kept)))
         self._run.thin(self._cache, count)
 
+    @torch.inference_mode()
     def finish(self) -> Prefilled:
-        """The cache, with text and video in it."""
+        """Close the video; the cache, with text and video in it."""
         run = self._run
+        closing = self._engine.adapter.after_video()
+        if len(closing):
+            run.continue_from(self._last + 1, self._cache.lengths())
+            self._forward(closing[None])
+            self._last += len(closing)
         return Prefilled(
             cache=self._cache,
             next_position=self._last + 1,
             kept=run.kept_tokens(),
             pivots_kept=tuple(int(tokens.pivots.sum()) for tokens in run.kept),
         )
+
+    def _gap(self, first: int) -> int:
+        """Time from what came before to a chunk whose own time starts at `first`.
+
+        It shrinks as the chunk before did, and never to nothing, so that chunks stay apart;
+        where nothing was evicted it is the model's own.
+        """
+        own = first - self._time
+        return own if self._share == 1 else max(1, int(own * self._share))
 
     def _forward(self, embeddings: Tensor) -> None:
         adapter = self._engine.adapter

@@ -66,7 +66,7 @@ class Compression:
         tokens_kept: those left in each layer's cache.
         pivots: selected tokens that are pivots.
         pivots_kept: pivots left, in each layer.
-        text_tokens: tokens of the prompt in front of the video.
+        text_tokens: tokens of the prompt in front of the video, and those that close it.
         reserved: tokens set aside for the question.
         budget: tokens asked for, or None.
         keep_ratio: fraction asked for, or None.

@@ -28,8 +28,15 @@ class PositionPolicy(ABC):
     counts_on: ClassVar[bool] = False
 
     @abstractmethod
-    def place_video(self, own: Tensor, cached: Tensor) -> Tensor:
-        """Positions to attend a chunk with: `own` are the model's, `cached` the layer's so far."""
+    def place_video(self, own: Tensor, cached: Tensor, gap: int) -> Tensor:
+        """Positions to attend a chunk with.
+
+        Args:
+            own: the model's, `[A, Q]`.
+            cached: the layer's so far, `[A, L]`.
+            gap: time from what came before to the chunk, shrunk as what came before was. It is 1
+                where time counts steps; families with absolute time leave larger gaps, or none.
+        """
 
     @abstractmethod
     def settle(self, used: Tensor, kept: Tensor) -> Tensor:
@@ -47,7 +54,7 @@ class Original(PositionPolicy):
     reforges = False
     counts_on = True
 
-    def place_video(self, own: Tensor, cached: Tensor) -> Tensor:
+    def place_video(self, own: Tensor, cached: Tensor, gap: int) -> Tensor:
         return own
 
     def settle(self, used: Tensor, kept: Tensor) -> Tensor:
@@ -78,7 +85,8 @@ class Reforge(PositionPolicy):
     """ReTaKe's reforging (arXiv 2412.20504): what is kept moves together in time.
 
     The kept tokens' times shrink by the share that was kept, and the next chunk starts right
-    behind them, so that a video of any length stays within the model's context. Height and
+    behind them (where time is absolute, as much later as the model itself would have it, shrunk
+    likewise), so that a video of any length stays within the model's context. Height and
     width stay. Text after the video starts one past the largest position in the layer, the
     same on every axis.
     """
@@ -87,8 +95,8 @@ class Reforge(PositionPolicy):
     reforges = True
     counts_on = True
 
-    def place_video(self, own: Tensor, cached: Tensor) -> Tensor:
-        return _start_time_after(own, cached)
+    def place_video(self, own: Tensor, cached: Tensor, gap: int) -> Tensor:
+        return _start_time_after(own, cached, gap)
 
     def settle(self, used: Tensor, kept: Tensor) -> Tensor:
         moved = used[:, kept].clone()
@@ -104,14 +112,17 @@ class Reforge(PositionPolicy):
 
 
 class ReforgePublished(Reforge):
-    """Reforging with the text positions of the published code, for parity with it.
+    """Reforging with the positions of the published code, for parity with it.
 
-    While the question is prefilled only its time is re-anchored; while decoding all axes
-    take the time's position.
+    A chunk starts one past the cache whatever the model's own times are. While the question
+    is prefilled only its time is re-anchored; while decoding all axes take the time's position.
     """
 
     name = "reforge-published"
     counts_on = False
+
+    def place_video(self, own: Tensor, cached: Tensor, gap: int) -> Tensor:
+        return _start_time_after(own, cached)
 
     def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
         moved = _start_time_after(own, cached)
@@ -120,12 +131,12 @@ class ReforgePublished(Reforge):
         return moved
 
 
-def _start_time_after(own: Tensor, cached: Tensor) -> Tensor:
-    """Shift the time axis so that it starts one past the last cached token's."""
+def _start_time_after(own: Tensor, cached: Tensor, gap: int = 1) -> Tensor:
+    """Shift the time axis so that it starts a gap behind the latest cached token's."""
     if not cached.shape[1] or not own.shape[1]:
         return own
     moved = own.clone()
-    moved[0] += cached[0, -1] + 1 - own[0, 0]
+    moved[0] += cached[0].max() + gap - own[0].min()
     return moved
 
 

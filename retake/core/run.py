@@ -30,6 +30,7 @@ class Segment:
     positions: Tensor
     pivots: Tensor | None = None
     keep: int | None = None
+    gap: int = 1
 
 
 class LayerRun:
@@ -45,8 +46,11 @@ class LayerRun:
         self._text_start = 0
         self._text_from: list[int] = []
 
-    def start_chunk(self, positions: Tensor, pivots: Tensor, keep: int | None, first: int) -> None:
-        self.segment = Segment(positions, pivots, keep)
+    def start_chunk(
+        self, positions: Tensor, pivots: Tensor, keep: int | None, first: int, gap: int
+    ) -> None:
+        """The next chunk: `first` is its first token's number, `gap` the time to it."""
+        self.segment = Segment(positions, pivots, keep, gap)
         self._first = first
 
     def continue_from(self, position: int, lengths: list[int]) -> None:
@@ -65,7 +69,9 @@ class LayerRun:
         if self.segment is not None:
             if self.segment.pivots is None:
                 return self.segment.positions
-            return self.engine.policy.place_video(self.segment.positions, held.cached_positions())
+            return self.engine.policy.place_video(
+                self.segment.positions, held.cached_positions(), self.segment.gap
+            )
         done = held.length - self._text_from[layer]
         first = self._text_start + done
         device = held.positions.device

@@ -114,7 +114,13 @@ class Qwen2VL(ModelAdapter):
         steps = patches.grid[0]
         return torch.cat(tuple(features)).reshape(steps, -1, features[0].shape[-1])
 
-    def video_positions(self, start: int, selection: Selection, grid: tuple[int, int]) -> Tensor:
+    def video_positions(
+        self,
+        start: int,
+        selection: Selection,
+        grid: tuple[int, int],
+        seconds_per_step: float = 1.0,
+    ) -> Tensor:
         rows, patches = selection.rows, selection.patches
         return torch.stack((rows, patches // grid[1], patches % grid[1])) + start
 

@@ -37,6 +37,23 @@ class SamplePlan:
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def seconds_per_frame(self) -> float | None:
+        """Seconds from one sampled frame to the next: as asked, or the mean; None for one frame.
+
+        As asked where that was met, because the frames nearest to even times are not quite even.
+        """
+        if self.asked_fps is not None and self.capped_by is None:
+            return 1 / self.asked_fps
+        return mean_spacing(self.timestamps)
+
+
+def mean_spacing(times: Times) -> float | None:
+    """Seconds from one of these times to the next on average; None where there is but one."""
+    if len(times) < 2 or not times[-1] > times[0]:
+        return None
+    return float(times[-1] - times[0]) / (len(times) - 1)
+
 
 def plan_samples(
     timestamps: Times,

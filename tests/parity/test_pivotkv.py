@@ -150,9 +150,8 @@ class Drive:
         own, count = self.positions[:, where], where.stop - where.start
         if kind == "video":
             first = self.video_seen
-            self.run.start_chunk(
-                own, self.pivots[first : first + count], self.share.keep(first, count), first
-            )
+            pivots, keep = self.pivots[first : first + count], self.share.keep(first, count)
+            self.run.start_chunk(own, pivots, keep, first, gap=1)
             self.video_seen += count
         elif not self.video_seen:
             self.run.segment = engine.Segment(own)
