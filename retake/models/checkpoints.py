@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PretrainedConfig
 from transformers.utils.hub import cached_file
 
+from retake.core.adapter import LoadOptions
 from retake.core.errors import ModelError
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -110,6 +111,30 @@ def load_tokenizer(folder: str) -> Any:
             )
         tokenizer.chat_template = json.loads(template)["chat_template"]
     return tokenizer
+
+
+def load_model(stock: Any, config: Any, folder: str, options: LoadOptions) -> Any:
+    """A checkpoint's model, complete, on its device, ready to answer.
+
+    Args:
+        stock: the model's class in `transformers`.
+        config: its configuration.
+        folder: a local folder or a hub id.
+        options: dtype, attention of the vision tower, device.
+
+    Raises:
+        ModelError: weights are missing, unreadable or of another shape.
+    """
+    with checkpoint_errors(folder):
+        model, report = stock.from_pretrained(
+            folder,
+            config=config,
+            dtype=options.dtype,
+            attn_implementation=options.kernel,
+            output_loading_info=True,
+        )
+    check_weights(folder, report)
+    return model.to(options.device).eval()
 
 
 def check_weights(folder: str, report: Any) -> None:

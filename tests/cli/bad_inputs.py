@@ -337,7 +337,7 @@ def write(make_checkpoint: Callable[..., Path]) -> None:
 
 
 if __name__ == "__main__":
-    from tests.conftest import _make_checkpoint
+    from tests.tiny.qwen2_vl import make
 
-    write(_make_checkpoint)
+    write(make)
     print(f"{len(CASES)} cases in {_DOC}")

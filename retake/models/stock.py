@@ -1,0 +1,152 @@
+"""What model families share that `transformers` lays out alike: towers before a text decoder.
+
+A family of such a model says what it is called, how it is configured, and what is its own:
+frames, encoding and positions.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+
+from retake.core.adapter import LoadOptions, ModelAdapter, Prompt
+from retake.core.errors import ModelError, UsageError
+from retake.models import checkpoints
+
+
+class StockModel(ModelAdapter):
+    """A stock model with its decoder at `model.language_model`, and a chat template.
+
+    Attributes:
+        rules: what the checkpoint's preprocessor configuration says of frames.
+    """
+
+    #: How messages call the family.
+    title: ClassVar[str]
+    #: What stands for a video, and for a picture, in the chat template.
+    video_token: ClassVar[str]
+    image_token: ClassVar[str]
+
+    def __init__(self, model: Any, tokenizer: Any, folder: str, rules: Any) -> None:
+        super().__init__(model, tokenizer, folder)
+        self.rules = rules
+        if "sliding_attention" in (getattr(model.config.text_config, "layer_types", None) or ()):
+            raise ModelError(
+                f"'{folder}' uses sliding-window attention, which retake does not support.",
+                hint='Set "use_sliding_window": false in its config.json.',
+            )
+
+    @classmethod
+    @abstractmethod
+    def classes(cls) -> tuple[type[PretrainedConfig], Any]:
+        """The configuration and the model of `transformers`."""
+
+    @classmethod
+    @abstractmethod
+    def read_rules(cls, text: str, path: str) -> Any:
+        """What a preprocessor configuration, given as its text, says of frames."""
+
+    @classmethod
+    @abstractmethod
+    def default_rules(cls, config: Any) -> Any:
+        """Frames as a model of that configuration takes them, where no file says more."""
+
+    @classmethod
+    def load(cls, folder: str | Path, options: LoadOptions) -> Self:
+        name = str(folder)
+        path = str(Path(name).expanduser()) if checkpoints.looks_local(name) else name
+        # Where there is no configuration, transformers would build its default: a 7B model.
+        kind = checkpoints.read_config(name).get("model_type")
+        if kind not in cls.model_types:
+            raise ModelError(f"'{name}' is a model of the type '{kind}', not {cls.title}.")
+        configured, stock = cls.classes()
+        with checkpoints.checkpoint_errors(name):
+            config: Any = configured.from_pretrained(path)
+        if options.yarn_factor is not None:
+            config.text_config.rope_parameters = yarn(config.text_config, options.yarn_factor)
+        model = checkpoints.load_model(stock, config, path, options)
+        tokenizer = checkpoints.load_tokenizer(path)
+        return cls(model, tokenizer, name, cls._rules(path) or cls.default_rules(config))
+
+    @classmethod
+    def wrap(cls, model: Any, tokenizer: Any) -> Self:
+        if model.training and getattr(model, "is_gradient_checkpointing", False):
+            raise UsageError(
+                "A model that is training with gradient checkpointing keeps no KV cache.",
+                hint="Call model.eval() first.",
+            )
+        name = str(model.config._name_or_path or "")
+        rules = cls._rules(name, local_only=True) if name else None
+        return cls(
+            model,
+            tokenizer,
+            name or "(a model in memory)",
+            rules or cls.default_rules(model.config),
+        )
+
+    @classmethod
+    def _rules(cls, folder: str, *, local_only: bool = False) -> Any:
+        """What a checkpoint says of frames, its video configuration before its image one."""
+        for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
+            text = checkpoints.read_text(folder, name, local_only=local_only)
+            if text is not None:
+                return cls.read_rules(text, f"{folder}/{name}")
+        return None
+
+    def prompt(self, question: str) -> Prompt:
+        self._check_plain(question)
+        content = [{"type": "video"}, {"type": "text", "text": question}]
+        text = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+        )
+        before, found, behind = text.partition(self.video_token)
+        if not found:
+            raise ModelError(
+                f"The chat template of '{self.folder}' places no {self.video_token} for a video."
+            )
+        pieces = [
+            tuple(self.tokenizer(piece, add_special_tokens=False).input_ids)
+            for piece in (before, behind)
+        ]
+        return Prompt(prefix=pieces[0], suffix=pieces[1], text=text)
+
+    def _check_plain(self, question: str) -> None:
+        """Refuse a question that would end its own turn or stand for another video."""
+        special = {*self.tokenizer.all_special_tokens, self.video_token, self.image_token}
+        found = sorted(token for token in special if token and token in question)
+        if found:
+            raise UsageError(
+                f"The question contains {', '.join(found)}, which the model reads as a command.",
+                hint="Leave it out, or write it with spaces.",
+            )
+
+    def attention_layers(self) -> Sequence[nn.Module]:
+        return [layer.self_attn for layer in self.language_model().layers]
+
+    def language_model(self) -> Any:
+        return self.model.model.language_model
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        embedded: Tensor = self.language_model().embed_tokens(token_ids)
+        return embedded
+
+    def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        like = torch.empty(0, dtype=torch.float32, device=positions.device)
+        # A batch of one: [1, Q] with 1-D RoPE, [3, 1, Q] with M-RoPE.
+        places = positions if self.position_axes == 1 else positions[:, None]
+        cos, sin = self.language_model().rotary_emb(like, places)
+        return cos[0], sin[0]
+
+
+def yarn(config: Any, factor: float) -> dict[str, Any]:
+    """The rotary parameters of a text configuration, stretched by YaRN (arXiv 2309.00071)."""
+    return {
+        **config.rope_parameters,
+        "rope_type": "yarn",
+        "factor": float(factor),
+        "original_max_position_embeddings": config.max_position_embeddings,
+    }
