@@ -6,4 +6,5 @@ from retake.core.registry import Registry
 models: Registry[ModelAdapter] = Registry(
     "model family", ModelAdapter, entry_point_group="retake.models"
 )
+models.register_lazy("llava-onevision", "retake.models.llava_onevision:LlavaOnevision")
 models.register_lazy("qwen2-vl", "retake.models.qwen2_vl:Qwen2VL")

@@ -1,0 +1,124 @@
+"""LLaVA-OneVision and LLaVA-Video: SigLIP frame by frame, 2 × 2 pooling, 1-D RoPE."""
+
+from typing import Any, ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor
+from transformers import (
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    PretrainedConfig,
+)
+
+from retake.core.adapter import Patches
+from retake.core.errors import ModelError
+from retake.core.frames import resized
+from retake.core.tokens import Selection
+from retake.models.llava_frames import FixedFrames, to_pixels
+from retake.models.stock import StockModel
+
+Newline = Literal["one_token", "frame", "grid", "no_token"]
+
+
+class LlavaOnevision(StockModel):
+    """LLaVA-OneVision (arXiv 2408.03326) and LLaVA-Video (arXiv 2410.02713), on the stock model.
+
+    A step is one frame: the SigLIP tower's patches, projected, then pooled two by two. Text
+    and video count positions on alike. Where the learned newline token stands is the
+    checkpoint's `mm_newline_position`: "one_token" closes the video (LLaVA-OneVision, and what
+    `transformers` always does), "frame" every frame, "grid" every row of every frame,
+    "no_token" nothing.
+    """
+
+    source: ClassVar[str] = "arXiv 2408.03326, 2410.02713"
+    model_types: ClassVar[tuple[str, ...]] = ("llava_onevision",)
+    title: ClassVar[str] = "LLaVA-OneVision"
+    video_token: ClassVar[str] = "<video>"
+    image_token: ClassVar[str] = "<image>"
+
+    def __init__(self, model: Any, tokenizer: Any, folder: str, rules: FixedFrames) -> None:
+        super().__init__(model, tokenizer, folder, rules)
+        side = model.config.vision_config.image_size
+        if (rules.height, rules.width) != (side, side):
+            raise ModelError(
+                f"The preprocessor of '{folder}' resizes frames to {rules.height} × {rules.width}, "
+                f"its vision tower takes {side} × {side}."
+            )
+        newline: Any = getattr(model.config, "mm_newline_position", None) or "one_token"
+        if newline not in get_args(Newline):
+            raise ModelError(
+                f"'{folder}' has the mm_newline_position '{newline}'; known are "
+                f"{', '.join(get_args(Newline))}."
+            )
+        self._newline: Newline = newline
+
+    @classmethod
+    def classes(cls) -> tuple[type[PretrainedConfig], Any]:
+        return LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
+
+    @classmethod
+    def read_rules(cls, text: str, path: str) -> FixedFrames:
+        return FixedFrames.from_json(text, path)
+
+    @classmethod
+    def default_rules(cls, config: Any) -> FixedFrames:
+        side = config.vision_config.image_size
+        return FixedFrames(height=side, width=side)
+
+    def frame_size(self, height: int, width: int, long_side: int | None) -> tuple[int, int]:
+        return self.rules.height, self.rules.width
+
+    def token_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        rows, columns = self._pooled_grid()
+        if self._newline == "grid":
+            return rows, columns + 1
+        if self._newline == "frame":
+            return 1, rows * columns + 1
+        return rows, columns
+
+    def preprocess(self, frames: Tensor, size: tuple[int, int]) -> Patches:
+        # Resized where bytes can be: accelerators interpolate floats only, and differently.
+        placed = resized(frames.cpu(), size).to(self.device)
+        return to_pixels(placed, self.rules, self.model.config.vision_config.patch_size)
+
+    def encode(self, patches: Patches) -> Tensor:
+        features = self.model.model.get_video_features(
+            patches.values.to(self.device, self.dtype)[None], return_dict=True
+        ).pooler_output[0]
+        # The stock model closes what it was given with a newline; it was given a slice.
+        steps = features[:-1].reshape(len(patches.values), -1, features.shape[-1])
+        return self._with_newlines(steps)
+
+    def _with_newlines(self, steps: Tensor) -> Tensor:
+        """`[F, N, C]` with a newline behind each frame or row, where the checkpoint has them."""
+        if self._newline not in ("grid", "frame"):
+            return steps
+        lines = self._pooled_grid()[0] if self._newline == "grid" else 1
+        rows = steps.reshape(len(steps), lines, -1, steps.shape[-1])
+        newline = self._newline_embedding(steps).expand(len(steps), lines, 1, -1)
+        return torch.cat((rows, newline), dim=2).flatten(1, 2)
+
+    def _pooled_grid(self) -> tuple[int, int]:
+        """Rows and columns of a frame's tokens: half as many as patches, rounded up."""
+        vision = self.model.config.vision_config
+        side = -(-(vision.image_size // vision.patch_size) // 2)
+        return side, side
+
+    def _newline_embedding(self, like: Tensor) -> Tensor:
+        newline: Tensor = self.model.model.image_newline.to(like.device, like.dtype)
+        return newline
+
+    def after_video(self) -> Tensor:
+        none = super().after_video()
+        return self._newline_embedding(none)[None] if self._newline == "one_token" else none
+
+    def video_positions(
+        self,
+        start: int,
+        selection: Selection,
+        grid: tuple[int, int],
+        seconds_per_step: float = 1.0,
+    ) -> Tensor:
+        first = start + selection.first
+        count = torch.arange(len(selection), device=selection.rows.device)
+        return (first + count)[None]
