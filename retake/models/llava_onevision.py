@@ -44,6 +44,12 @@ class LlavaOnevision(StockModel):
                 f"The preprocessor of '{folder}' resizes frames to {rules.height} × {rules.width}, "
                 f"its vision tower takes {side} × {side}."
             )
+        strategy = model.config.vision_feature_select_strategy
+        if strategy != "full":
+            raise ModelError(
+                f"'{folder}' selects the tower's features by '{strategy}'; SigLIP towers, which "
+                f"this family has, are read with vision_feature_select_strategy 'full'."
+            )
         newline: Any = getattr(model.config, "mm_newline_position", None) or "one_token"
         if newline not in get_args(Newline):
             raise ModelError(
@@ -82,12 +88,30 @@ class LlavaOnevision(StockModel):
         return to_pixels(placed, self.rules, self.model.config.vision_config.patch_size)
 
     def encode(self, patches: Patches) -> Tensor:
-        features = self.model.model.get_video_features(
-            patches.values.to(self.device, self.dtype)[None], return_dict=True
-        ).pooler_output[0]
-        # The stock model closes what it was given with a newline; it was given a slice.
-        steps = features[:-1].reshape(len(patches.values), -1, features.shape[-1])
-        return self._with_newlines(steps)
+        model = self.model.model
+        projected = model.multi_modal_projector(self._tower_states(patches.values))
+        return self._with_newlines(model.apply_pooling(projected))
+
+    def _tower_states(self, pixels: Tensor) -> Tensor:
+        """What the projector reads of the tower: `[F, P, V]`, after the layers configured.
+
+        The tower is run layer by layer as far as needed: asked for its hidden states, it would
+        hold those of all layers at once, and leave hooks behind.
+        """
+        tower = self.model.model.vision_tower
+        tower = getattr(tower, "vision_model", tower)
+        wanted = self.model.config.vision_feature_layer
+        layers = tower.encoder.layers
+        depths = [
+            depth % (len(layers) + 1) for depth in ([wanted] if isinstance(wanted, int) else wanted)
+        ]
+        states = tower.embeddings(pixels.to(self.device))
+        found = {0: states} if 0 in depths else {}
+        for number, layer in enumerate(layers[: max(depths)], start=1):
+            states = layer(states, attention_mask=None)
+            if number in depths:
+                found[number] = states
+        return torch.cat([found[depth] for depth in depths], dim=-1)
 
     def _with_newlines(self, steps: Tensor) -> Tensor:
         """`[F, N, C]` with a newline behind each frame or row, where the checkpoint has them."""
