@@ -25,6 +25,7 @@ _COMMANDS = {
     "bench": ("retake_cli.bench", "Measure times, memory and operations, variants side by side."),
     "list": ("retake_cli.listing", "List selectors, compressors, models and what else there is."),
     "doctor": ("retake_cli.doctor", "Check what works on this machine."),
+    "convert": ("retake_cli.convert", "Convert original LLaVA-Video checkpoints."),
     "data": ("retake_cli.data", "Make and list videos with known answers."),
 }
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
