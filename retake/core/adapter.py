@@ -68,6 +68,8 @@ class ModelAdapter(ABC):
     model_types: ClassVar[tuple[str, ...]] = ()
     #: Frames that one temporal step stands for.
     frames_per_step: ClassVar[int] = 1
+    #: Whether a token's time is that of its second in the video, not of its step's number.
+    absolute_time: ClassVar[bool] = False
     #: Axes of a position: 3 with M-RoPE, else 1.
     position_axes: ClassVar[int] = 1
 

@@ -21,6 +21,7 @@ from retake.core.budget import Share
 from retake.core.compressor import KVCompressor
 from retake.core.positions import PositionPolicy
 from retake.core.run import LayerRun, Segment
+from retake.core.timescale import TimeScale
 from retake.core.tokens import Selection
 
 
@@ -123,8 +124,7 @@ class Prefill:
         self._cache = ArenaCache.allocate(layers, room, adapter.position_axes)
         self._run = LayerRun(engine, layers)
         self._last = prefix.numel() - 1
-        # The model's own latest time so far, and which share of the newest chunk was kept.
-        self._time, self._share = self._last, Fraction(1)
+        self._scale = TimeScale(prefix.numel()) if adapter.absolute_time else None
         if prefix.numel():
             text = torch.arange(prefix.numel(), device=adapter.device)
             self._run.segment = Segment(text.expand(adapter.position_axes, -1))
@@ -140,18 +140,19 @@ class Prefill:
             positions: `[A, Q]`, the model's own.
             keep: how many of them each layer keeps; None keeps all.
         """
-        times = positions[0]
-        first, time, last = torch.stack((times.min(), times.max(), positions.max())).tolist()
-        self._run.start_chunk(positions, chunk.pivots, keep, chunk.first, self._gap(first))
+        earliest, last = torch.stack((positions[0].min(), positions.max())).tolist()
+        kept = len(chunk) if keep is None else min(keep, len(chunk))
+        start = self._scale.next(earliest, Fraction(kept, len(chunk))) if self._scale else None
+        self._run.start_chunk(positions, chunk.pivots, keep, chunk.first, start)
         self._forward(chunk.features[None])
         self._last = max(self._last, last)
-        self._time = time
-        self._share = Fraction(len(chunk) if keep is None else min(keep, len(chunk)), len(chunk))
 
     @torch.inference_mode()
     def thin(self, count: int) -> None:
         """Leave each layer `count` pairs of the video so far: it turned out longer than planned."""
-        self._share *= Fraction(count, max(count, *map(len, self._run.kept)))
+        if self._scale is not None:
+            held = max(map(len, self._run.kept))
+            self._scale.shrink(Fraction(count, max(count, held)))
         self._run.thin(self._cache, count)
 
     @torch.inference_mode()
@@ -169,15 +170,6 @@ class Prefill:
             kept=run.kept_tokens(),
             pivots_kept=tuple(int(tokens.pivots.sum()) for tokens in run.kept),
         )
-
-    def _gap(self, first: int) -> int:
-        """Time from what came before to a chunk whose own time starts at `first`.
-
-        It shrinks as the chunk before did, and never to nothing, so that chunks stay apart;
-        where nothing was evicted it is the model's own.
-        """
-        own = first - self._time
-        return own if self._share == 1 else max(1, int(own * self._share))
 
     def _forward(self, embeddings: Tensor) -> None:
         adapter = self._engine.adapter

@@ -28,19 +28,25 @@ class PositionPolicy(ABC):
     counts_on: ClassVar[bool] = False
 
     @abstractmethod
-    def place_video(self, own: Tensor, cached: Tensor, gap: int) -> Tensor:
+    def place_video(self, own: Tensor, cached: Tensor, start: int | None) -> Tensor:
         """Positions to attend a chunk with.
 
         Args:
             own: the model's, `[A, Q]`.
             cached: the layer's so far, `[A, L]`.
-            gap: time from what came before to the chunk, shrunk as what came before was. It is 1
-                where time counts steps; families with absolute time leave larger gaps, or none.
+            start: where the chunk's time starts on the shrunk scale of a family with absolute
+                time; None where time counts steps.
         """
 
     @abstractmethod
-    def settle(self, used: Tensor, kept: Tensor) -> Tensor:
-        """Positions `[A, K]` of the kept tokens after a chunk attended with `used`."""
+    def settle(self, used: Tensor, kept: Tensor, *, absolute: bool = False) -> Tensor:
+        """Positions `[A, K]` of the kept tokens after a chunk attended with `used`.
+
+        Args:
+            used: `[A, Q]`.
+            kept: int64 `[K]`.
+            absolute: whether the family's time is absolute.
+        """
 
     @abstractmethod
     def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
@@ -54,10 +60,10 @@ class Original(PositionPolicy):
     reforges = False
     counts_on = True
 
-    def place_video(self, own: Tensor, cached: Tensor, gap: int) -> Tensor:
+    def place_video(self, own: Tensor, cached: Tensor, start: int | None) -> Tensor:
         return own
 
-    def settle(self, used: Tensor, kept: Tensor) -> Tensor:
+    def settle(self, used: Tensor, kept: Tensor, *, absolute: bool = False) -> Tensor:
         return used[:, kept]
 
     def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
@@ -85,23 +91,30 @@ class Reforge(PositionPolicy):
     """ReTaKe's reforging (arXiv 2412.20504): what is kept moves together in time.
 
     The kept tokens' times shrink by the share that was kept, and the next chunk starts right
-    behind them (where time is absolute, as much later as the model itself would have it, shrunk
-    likewise), so that a video of any length stays within the model's context. Height and
+    behind them, so that a video of any length stays within the model's context. Height and
     width stay. Text after the video starts one past the largest position in the layer, the
     same on every axis.
+
+    As published, a chunk shrinks towards its first kept token. Where time is absolute it shrinks
+    towards its start, and the next one starts where its own time falls on the shrunk scale: a
+    second is as long everywhere, and nothing moves where nothing was evicted.
     """
 
     name = "reforge"
     reforges = True
     counts_on = True
 
-    def place_video(self, own: Tensor, cached: Tensor, gap: int) -> Tensor:
-        return _start_time_after(own, cached, gap)
+    def place_video(self, own: Tensor, cached: Tensor, start: int | None) -> Tensor:
+        if start is None:
+            return _start_time_after(own, cached)
+        moved = own.clone()
+        moved[0] += start - own[0].min()
+        return moved
 
-    def settle(self, used: Tensor, kept: Tensor) -> Tensor:
+    def settle(self, used: Tensor, kept: Tensor, *, absolute: bool = False) -> Tensor:
         moved = used[:, kept].clone()
         if moved.shape[1]:
-            first = moved[0].min()
+            first = used[0].min() if absolute else moved[0].min()
             moved[0] = first + (moved[0] - first) * len(kept) // used.shape[1]
         return moved
 
@@ -112,17 +125,14 @@ class Reforge(PositionPolicy):
 
 
 class ReforgePublished(Reforge):
-    """Reforging with the positions of the published code, for parity with it.
+    """Reforging with the text positions of the published code, for parity with it.
 
-    A chunk starts one past the cache whatever the model's own times are. While the question
-    is prefilled only its time is re-anchored; while decoding all axes take the time's position.
+    While the question is prefilled only its time is re-anchored; while decoding all axes
+    take the time's position.
     """
 
     name = "reforge-published"
     counts_on = False
-
-    def place_video(self, own: Tensor, cached: Tensor, gap: int) -> Tensor:
-        return _start_time_after(own, cached)
 
     def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
         moved = _start_time_after(own, cached)
@@ -131,12 +141,12 @@ class ReforgePublished(Reforge):
         return moved
 
 
-def _start_time_after(own: Tensor, cached: Tensor, gap: int = 1) -> Tensor:
-    """Shift the time axis so that it starts a gap behind the latest cached token's."""
+def _start_time_after(own: Tensor, cached: Tensor) -> Tensor:
+    """Shift the time axis so that it starts one past the last cached token's."""
     if not cached.shape[1] or not own.shape[1]:
         return own
     moved = own.clone()
-    moved[0] += cached[0].max() + gap - own[0].min()
+    moved[0] += cached[0, -1] + 1 - own[0, 0]
     return moved
 
 

@@ -30,7 +30,7 @@ class Segment:
     positions: Tensor
     pivots: Tensor | None = None
     keep: int | None = None
-    gap: int = 1
+    start: int | None = None
 
 
 class LayerRun:
@@ -47,10 +47,23 @@ class LayerRun:
         self._text_from: list[int] = []
 
     def start_chunk(
-        self, positions: Tensor, pivots: Tensor, keep: int | None, first: int, gap: int
+        self,
+        positions: Tensor,
+        pivots: Tensor,
+        keep: int | None,
+        first: int,
+        start: int | None = None,
     ) -> None:
-        """The next chunk: `first` is its first token's number, `gap` the time to it."""
-        self.segment = Segment(positions, pivots, keep, gap)
+        """The next chunk.
+
+        Args:
+            positions: `[A, Q]`, the model's own.
+            pivots: bool `[Q]`.
+            keep: how many of its tokens stay; None: all.
+            first: its first token's number.
+            start: where its time starts, if that is not for the policy to say.
+        """
+        self.segment = Segment(positions, pivots, keep, start)
         self._first = first
 
     def continue_from(self, position: int, lengths: list[int]) -> None:
@@ -70,7 +83,7 @@ class LayerRun:
             if self.segment.pivots is None:
                 return self.segment.positions
             return self.engine.policy.place_video(
-                self.segment.positions, held.cached_positions(), self.segment.gap
+                self.segment.positions, held.cached_positions(), self.segment.start
             )
         done = held.length - self._text_from[layer]
         first = self._text_start + done
@@ -125,7 +138,9 @@ class LayerRun:
         """Of a layer's newest `count` pairs only the `kept` stay, moved together in time."""
         newest = slice(held.length - count, held.length)
         used = held.positions[:, newest]
-        positions = self.engine.policy.settle(used, kept)
+        positions = self.engine.policy.settle(
+            used, kept, absolute=self.engine.adapter.absolute_time
+        )
         keys = held.keys[:, :, newest].index_select(2, kept)
         held.compact(count, kept, self._turn(keys, used[:, kept], positions), positions)
 

@@ -40,7 +40,7 @@ def test_reforge_places_video_behind_the_cache(
     """A chunk's time starts one past the last cached token's."""
     before = torch.tensor(own)
     held = torch.tensor(cached, dtype=torch.int64)
-    placed = Reforge().place_video(before, held, 1)
+    placed = Reforge().place_video(before, held, None)
     assert placed.tolist() == want
     assert before.tolist() == own
 
@@ -105,7 +105,7 @@ def test_text_after_a_reforged_video_as_published() -> None:
 def test_original_never_moves_anything() -> None:
     """Every token keeps the model's own position."""
     own, cached, policy = _at([9, 9, 12]), _at([1, 2]), Original()
-    assert policy.place_video(own, cached, 1).tolist() == [[9, 9, 12]]
+    assert policy.place_video(own, cached, 40).tolist() == [[9, 9, 12]]
     assert policy.settle(own, torch.tensor([0, 2])).tolist() == [[9, 12]]
     assert policy.place_text(own, cached, "question").tolist() == [[9, 9, 12]]
 

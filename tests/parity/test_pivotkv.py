@@ -151,7 +151,7 @@ class Drive:
         if kind == "video":
             first = self.video_seen
             pivots, keep = self.pivots[first : first + count], self.share.keep(first, count)
-            self.run.start_chunk(own, pivots, keep, first, gap=1)
+            self.run.start_chunk(own, pivots, keep, first)
             self.video_seen += count
         elif not self.video_seen:
             self.run.segment = engine.Segment(own)

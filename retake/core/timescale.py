@@ -1,0 +1,35 @@
+"""Where a chunk's time starts once the chunks before it were shrunk, where time is absolute.
+
+Families that place tokens by the second need one scale for the whole video: what a chunk lost
+at its edges must not bring the chunks around it closer together.
+"""
+
+from fractions import Fraction
+
+
+class TimeScale:
+    """The model's own times, mapped piece by piece to shrunk ones.
+
+    Exact fractions, so that nothing is lost to rounding over thousands of chunks. The same for
+    all layers: each keeps as many tokens of a chunk as the others.
+
+    Args:
+        start: the model's own time of the video's first token.
+    """
+
+    def __init__(self, start: int) -> None:
+        self._video = start
+        self._own = start
+        self._at = Fraction(start)
+        self._share = Fraction(1)
+
+    def next(self, own: int, share: Fraction) -> int:
+        """Where a chunk starts whose own time starts at `own`, and of which `share` is kept."""
+        self._at += (own - self._own) * self._share
+        self._own, self._share = own, share
+        return int(self._at)
+
+    def shrink(self, share: Fraction) -> None:
+        """Only `share` of the whole video so far stays, moved together from its start."""
+        self._at = self._video + (self._at - self._video) * share
+        self._share *= share
