@@ -8,3 +8,4 @@ models: Registry[ModelAdapter] = Registry(
 )
 models.register_lazy("llava-onevision", "retake.models.llava_onevision:LlavaOnevision")
 models.register_lazy("qwen2-vl", "retake.models.qwen2_vl:Qwen2VL")
+models.register_lazy("qwen2.5-vl", "retake.models.qwen2_5_vl:Qwen25VL")
