@@ -17,7 +17,7 @@ from retake.core.errors import ModelError
 from retake.models.llava_conversion.plan import Shard
 from retake.models.llava_conversion.tensor_file import NAMES, Stored
 
-_BLOCK = 4 << 20  # bytes that are read at once
+_BLOCK = 1 << 20  # bytes that are read at once
 
 
 def content(shard: Shard) -> Iterator[bytes]:
