@@ -197,6 +197,30 @@ def make_original(
     return folder
 
 
+def save_qwen2_tokenizer(folder: Path) -> None:
+    """A tokenizer in the several files of Qwen2's own, one token a byte."""
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    vocabulary = saving.byte_vocabulary(special)
+    added = {name: vocabulary.pop(name) for name in special}
+    described = {"lstrip": False, "normalized": False, "rstrip": False, "special": True}
+    settings = {
+        "added_tokens_decoder": {
+            str(number): {"content": name, "single_word": False, **described}
+            for name, number in added.items()
+        },
+        "additional_special_tokens": special[1:],
+        "chat_template": "{% for message in messages %}another{% endfor %}",
+        "eos_token": "<|im_end|>",
+        "model_max_length": 32768,
+        "pad_token": "<|endoftext|>",
+        "tokenizer_class": "Qwen2Tokenizer",
+    }
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "added_tokens.json").write_text(json.dumps(added))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
 def make_siglip(folder: Path, *, weights: bool = True, seed: int = 9, **config: Any) -> Path:
     """A tiny SigLIP checkpoint, with the last layer, head and text tower LLaVA does not use."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ from tests.models.llava_original import (
     Original,
     make_original,
     make_siglip,
+    save_qwen2_tokenizer,
     tensors_of,
 )
 
@@ -189,6 +190,18 @@ def test_tokenizer_and_prompt(converted: Path) -> None:
         "<|im_start|>system\nShort.<|im_end|>\n<|im_start|>user\nWho?<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
+
+
+def test_tokenizer_in_several_files(tmp_path: Path, siglip: Path) -> None:
+    """As Qwen2's are published; its own chat template does not stay."""
+    source = make_original(tmp_path / "a", tokenizer=False)
+    save_qwen2_tokenizer(source)
+    convert_llava_video(source, tmp_path / "b", vision=siglip)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "b")
+    assert tokenizer("<|im_start|>a<image><video>").input_ids[::2] == [257, 259]
+    assert tokenizer.decode(tokenizer("Où ?").input_ids) == "Où ?"
+    assert "another" not in tokenizer.chat_template
+    assert tokenizer.model_max_length == 32768
 
 
 def test_preprocessing(converted: Path) -> None:

@@ -31,6 +31,7 @@ _REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "projector": ({"mm_projector_type": "linear"}, ("'linear'", "mlp2x_gelu")),
     "resampler": ({"mm_resampler_type": "perceiver"}, ("mm_resampler_type", "'perceiver'")),
+    "merging": ({"mm_patch_merge_type": "flat"}, ("'flat'", "spatial_unpad")),
     "slow and fast": ({"add_faster_video": True}, ("add_faster_video",)),
     "quantised": ({"quantization_config": {"bits": 4}}, ("quantization_config",)),
     "newline": ({"mm_newline_position": "girds"}, ("'girds'", "near: grid")),

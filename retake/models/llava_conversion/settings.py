@@ -78,6 +78,10 @@ def check_kind(folder: Path, config: dict[str, Any]) -> None:
         )
     if config.get("mm_projector_type") != "mlp2x_gelu":
         raise _unlike(folder, "mm_projector_type", config.get("mm_projector_type"), "mlp2x_gelu")
+    if "unpad" not in str(config.get("mm_patch_merge_type")):
+        # Without it, the original has no newline token, and transformers' model always has one.
+        given = config.get("mm_patch_merge_type")
+        raise _unlike(folder, "mm_patch_merge_type", given, "spatial_unpad")
     unlike = {
         "mm_resampler_type": "a resampler",
         "add_faster_video": "slow and fast frames",
