@@ -13,6 +13,14 @@ from transformers.utils.hub import cached_file
 from retake.core.adapter import LoadOptions
 from retake.core.errors import ModelError
 
+# Where a checkpoint says how frames are prepared, and under which key: what `transformers` 5 saves
+# comes before what older releases did, and what is said of videos before what is said of pictures.
+_FRAME_RULES = (
+    ("processor_config.json", "video_processor"),
+    ("video_preprocessor_config.json", None),
+    ("processor_config.json", "image_processor"),
+    ("preprocessor_config.json", None),
+)
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
@@ -102,15 +110,42 @@ def load_tokenizer(folder: str) -> Any:
         )
     with checkpoint_errors(folder):
         tokenizer = AutoTokenizer.from_pretrained(str(path))
-    if not tokenizer.chat_template:
+    # A processor's own template knows of videos; a tokenizer's may be that of the bare text model.
+    if read_text(folder, "chat_template.jinja") is None:
         template = read_text(folder, "chat_template.json")
-        if template is None:
-            raise ModelError(
-                f"The tokenizer of '{folder}' has no chat template.",
-                hint="Add chat_template.jinja (or 'chat_template' in tokenizer_config.json).",
-            )
-        tokenizer.chat_template = json.loads(template)["chat_template"]
+        if template is not None:
+            tokenizer.chat_template = json.loads(template)["chat_template"]
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"The tokenizer of '{folder}' has no chat template.",
+            hint="Add chat_template.jinja (or 'chat_template' in tokenizer_config.json).",
+        )
     return tokenizer
+
+
+def read_frame_rules(folder: str, *, local_only: bool = False) -> tuple[str, str] | None:
+    """What a checkpoint says of frames, as JSON text, and the file that says it.
+
+    Args:
+        folder: a local folder or a hub id.
+        local_only: of a hub id, look only at what was downloaded before.
+
+    Raises:
+        ModelError: the processor's configuration is not JSON.
+    """
+    for name, key in _FRAME_RULES:
+        text = read_text(folder, name, local_only=local_only)
+        if text is None:
+            continue
+        if key is None:
+            return text, f"{folder}/{name}"
+        try:
+            part = json.loads(text).get(key)
+        except json.JSONDecodeError as error:
+            raise ModelError(f"'{folder}/{name}' is not valid JSON: {error}.") from error
+        if part:
+            return json.dumps(part), f"{folder}/{name}"
+    return None
 
 
 def load_model(stock: Any, config: Any, folder: str, options: LoadOptions) -> Any:

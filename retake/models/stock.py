@@ -90,12 +90,9 @@ class StockModel(ModelAdapter):
 
     @classmethod
     def _rules(cls, folder: str, *, local_only: bool = False) -> Any:
-        """What a checkpoint says of frames, its video configuration before its image one."""
-        for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
-            text = checkpoints.read_text(folder, name, local_only=local_only)
-            if text is not None:
-                return cls.read_rules(text, f"{folder}/{name}")
-        return None
+        """What a checkpoint says of frames, None where it says nothing."""
+        found = checkpoints.read_frame_rules(folder, local_only=local_only)
+        return cls.read_rules(*found) if found else None
 
     def prompt(self, question: str) -> Prompt:
         self._check_plain(question)

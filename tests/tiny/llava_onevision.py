@@ -13,11 +13,11 @@ SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
 # As LLaVA-OneVision's checkpoints lay it out: pictures, then videos, then text.
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }} "
-    "{% if message['content'] is string %}\n{{ message['content'] }}{% else %}"
+    "{% if message['content'] is string %}{{ '\n' + message['content'] }}{% else %}"
     "{% for content in message['content'] if content['type'] == 'image' %}<image>{% endfor %}"
     "{% for content in message['content'] if content['type'] == 'video' %}<video>{% endfor %}"
     "{% for content in message['content'] if content['type'] == 'text' %}"
-    "\n{{ content['text'] }}{% endfor %}{% endif %}<|im_end|>{% endfor %}"
+    "{{ '\n' + content['text'] }}{% endfor %}{% endif %}<|im_end|>{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
@@ -43,13 +43,17 @@ def make(
     preprocessor: dict[str, Any] | None = None,
     vision: dict[str, Any] | None = None,
     newline: str | None = None,
+    config: dict[str, Any] | None = None,
     **text: Any,
 ) -> Path:
-    """Save the checkpoint; keywords beyond those named are entries of the text configuration."""
+    """Save the checkpoint.
+
+    Keywords beyond those named are entries of the text configuration, `config` those of the whole.
+    """
     vocabulary = saving.byte_vocabulary(SPECIAL)
     tied = text.pop("tie_word_embeddings", False)
     tower = {**_VISION, **(vision or {})}
-    config = LlavaOnevisionConfig(
+    settings = LlavaOnevisionConfig(
         text_config={
             "model_type": "qwen2",
             "hidden_size": 32,
@@ -68,8 +72,9 @@ def make(
         video_token_index=vocabulary["<video>"],
         tie_word_embeddings=tied,
         **({"mm_newline_position": newline} if newline else {}),
+        **(config or {}),
     )
-    saving.save_model(folder, LlavaOnevisionForConditionalGeneration, config, seed)
+    saving.save_model(folder, LlavaOnevisionForConditionalGeneration, settings, seed)
     rules = {
         "size": {"height": tower["image_size"], "width": tower["image_size"]},
         "image_mean": [0.5, 0.5, 0.5],
