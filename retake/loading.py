@@ -125,9 +125,9 @@ def family_of(config: Mapping[str, Any], path: str) -> str:
 
 
 def resolve_dtype(name: str, backend: Backend) -> torch.dtype:
-    """The dtype of that name; "auto" is bfloat16 on accelerators and float32 on the CPU."""
+    """The dtype of that name; "auto" is what the backend computes in by default."""
     if name == "auto":
-        return torch.float32 if backend.device.type == "cpu" else torch.bfloat16
+        return backend.default_dtype
     dtype: torch.dtype = getattr(torch, name)
     return dtype
 

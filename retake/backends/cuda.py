@@ -33,6 +33,9 @@ class CUDA(Backend):
             return "this torch was built without CUDA"
         return "torch finds no CUDA device"
 
+    def random_devices(self) -> list[int]:
+        return list(range(torch.cuda.device_count()))
+
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
         count, total = queries.shape[2], keys.shape[2]
         if (

@@ -1,6 +1,8 @@
 """What is particular to a device: how it attends, and how its memory and time are measured."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar, Literal
 
 import attrs
@@ -31,6 +33,11 @@ class Backend(ABC):
     @abstractmethod
     def device(self) -> torch.device:
         """The device on which models and caches are placed."""
+
+    @property
+    def default_dtype(self) -> torch.dtype:
+        """What models compute in where nobody says."""
+        return torch.float32 if self.on_host else torch.bfloat16
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -69,6 +76,19 @@ class Backend(ABC):
             float32 `[Q]`.
         """
         return attention.attention_mass(queries, keys, scaling)
+
+    def random_devices(self) -> list[int]:
+        """Numbers of the devices of this kind, each of which has a random state of its own."""
+        return []
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Run the block with random numbers that start at a seed; the state before comes back."""
+        devices = self.random_devices()
+        # Seeding reaches every device of the kind, so each must be put back.
+        with torch.random.fork_rng(devices=devices, device_type=self.device.type):
+            torch.manual_seed(seed)
+            yield
 
     def reset_peak_memory(self) -> None:  # noqa: B027 - a device may have no counter
         """Start a new measurement of peak memory."""

@@ -215,9 +215,7 @@ def _decode(
 ) -> tuple[list[list[int]], tuple[float, ...]]:
     """New tokens of each sequence, and when each token came (seconds from the start)."""
     clock = _TokenClock(backend)
-    devices = [adapter.device] if adapter.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    with backend.seeded(seed):
         start = time.perf_counter()
         output = adapter.model.generate(
             input_ids=ids,
