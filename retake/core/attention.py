@@ -20,7 +20,9 @@ def block_rows(heads: int, keys: int, elements: int | None = None) -> int:
 
 def _share_heads(states: Tensor, heads: int) -> Tensor:
     """Repeat key or value heads `[B, KV, L, D]` so that there is one for each query head."""
-    return states.repeat_interleave(heads // states.shape[1], dim=1)
+    # Not `repeat_interleave`, which some devices limit to small results.
+    share = heads // states.shape[1]
+    return states[:, :, None].expand(-1, -1, share, -1, -1).flatten(1, 2)
 
 
 def _causal_block(rows: int, first: int, past: int, device: torch.device) -> Tensor:

@@ -66,7 +66,7 @@ class DPSelect(FrameSelector):
 
 
 def dissimilarity(features: Tensor) -> Tensor:
-    """One minus each token's cosine similarity to the previous step's: float32 `[T, N]`.
+    """One minus each token's cosine similarity to the step before: float32 `[T, N]`, on the host.
 
     One pass: a step is read once, converted to float32 in a buffer that stays in the cache, and
     leaves two numbers a token, its length and its product with the step before. Beyond the
@@ -84,7 +84,9 @@ def dissimilarity(features: Tensor) -> Tensor:
         torch.linalg.vector_norm(now, dim=-1, out=lengths[step])
         torch.sum(before.mul_(now), dim=-1, out=products[step])
         before, now = now, before
-    # In float64, where the product of two lengths neither overflows nor vanishes.
+    # In float64, where the product of two lengths neither overflows nor vanishes. Not every
+    # device has it, and the host does; what follows are few numbers.
+    lengths, products = lengths.cpu(), products.cpu()
     scales = lengths.double().clamp_min(_SHORTEST)
     change = torch.ones_like(products)
     change[1:] -= (products[1:] / (scales[1:] * scales[:-1])).float()

@@ -60,8 +60,7 @@ class MaLmm(FrameSelector):
             tokens = bank.gather(0, pair[..., None].expand(-1, -1, bank.shape[2]))
             total = weights.sum(dim=0)
             mean = (tokens.float() * weights[..., None]).sum(dim=0) / total[:, None]
-            shorter.scatter_(
-                0, earlier[None, :, None].expand(1, -1, bank.shape[2]), mean[None].to(bank.dtype)
-            )
-            counts.scatter_(0, earlier[None], total[None])
+            merged = rows == earlier
+            shorter = torch.where(merged[..., None], mean.to(bank.dtype), shorter)
+            counts = torch.where(merged, total, counts)
         return shorter, counts, steps.gather(0, chosen)
