@@ -6,3 +6,4 @@ from retake.core.registry import Registry
 backends: Registry[Backend] = Registry("backend", Backend, entry_point_group="retake.backends")
 backends.register_lazy("cpu", "retake.backends.cpu:CPU")
 backends.register_lazy("cuda", "retake.backends.cuda:CUDA")
+backends.register_lazy("npu", "retake.backends.npu:NPU")
