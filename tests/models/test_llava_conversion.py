@@ -268,6 +268,9 @@ def test_what_the_config_leaves_open_is_said(tmp_path: Path, siglip: Path) -> No
     assert done.layout["mm_spatial_pool_stride"] == 2
     assert len(done.notes) == 2
     assert "mm_newline_position" in done.notes[0]
+    other = make_original(tmp_path / "c", mm_spatial_pool_mode="average")
+    (note,) = convert_llava_video(other, tmp_path / "d", vision=siglip).notes
+    assert "average pooling" in note
 
 
 def test_text_folder_fills_what_is_missing(tmp_path: Path, siglip: Path) -> None:

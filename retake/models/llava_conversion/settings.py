@@ -204,6 +204,12 @@ def video_layout(folder: Path, config: dict[str, Any]) -> tuple[dict[str, Any], 
             close = nearest(str(layout[key]), allowed, count=1)
             guess = f" (near: {close[0]})" if close else ""
             raise _unlike(folder, key, layout[key], f"{', '.join(allowed)}{guess}")
+    pooled = (layout["mm_spatial_pool_mode"], layout["mm_spatial_pool_stride"])
+    if pooled != ("bilinear", 2):
+        notes.append(
+            f"config.json asks for {pooled[0]} pooling by {pooled[1]}; transformers' model pools "
+            "bilinearly by 2"
+        )
     return layout, notes
 
 
