@@ -244,7 +244,7 @@ def test_stored_buffers_and_a_stored_tied_head_are_left_out(tmp_path: Path, sigl
     """Every model works them out itself; a tied head must be the embeddings, though."""
     buffers = {
         "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4),
-        f"{TOWER}embeddings.position_ids": torch.arange(25.0)[None],
+        f"{TOWER}embeddings.position_ids": torch.arange(25)[None],
     }
     plain = make_original(tmp_path / "plain", tied=True)
     head = {"lm_head.weight": tensors_of(plain)["model.embed_tokens.weight"].clone()}

@@ -1,5 +1,6 @@
 """What `retake convert llava-video` does not recognise is refused by name, and nothing written."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,10 @@ _REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"add": {"model.norm.weight": torch.ones(31)}},
         ("model.norm.weight is 31, not 32",),
     ),
-    "whole numbers": ({"add": {"model.norm.weight": torch.ones(32).to(torch.int8)}}, ("I8",)),
+    "whole numbers": (
+        {"add": {"model.norm.weight": torch.ones(32).to(torch.int8)}},
+        ("model.norm.weight (I8)",),
+    ),
     "lora tensors": ({"add": _LORA}, ("LoRA", "lora_A", "Merge")),
     "no tokenizer": ({"tokenizer": False}, ("no tokenizer", "--text")),
     "no room for placeholders": ({"vocab_size": 260}, ("260 rows", "<video>")),
@@ -136,6 +140,34 @@ def test_another_conversions_folder_is_refused(tmp_path: Path, siglip: Path) -> 
     assert (taken / "thesis.txt").read_text() == "mine"
     with pytest.raises(RetakeError, match=r"Cannot write .*Not a directory"):
         convert_llava_video(original, tmp_path / "file" / "below", vision=siglip)
+
+
+def test_two_conversions_into_one_folder(tmp_path: Path, siglip: Path) -> None:
+    """The second is refused while the first is at work."""
+    fcntl = pytest.importorskip("fcntl")
+    source, folder = make_original(tmp_path / "a"), tmp_path / "b"
+    convert_llava_video(source, folder, vision=siglip)
+    with (folder / "retake-conversion.json").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(RetakeError, match="Another process is converting"):
+            convert_llava_video(source, folder, vision=siglip)
+    assert convert_llava_video(source, folder, vision=siglip).kept == 3
+
+
+def test_a_disk_that_is_too_full(
+    tmp_path: Path, siglip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found before anything is written; what is there already is not counted."""
+    source, folder = make_original(tmp_path / "a"), tmp_path / "b"
+    usage = type(shutil.disk_usage(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100, 99, 1))
+    with pytest.raises(RetakeError, match=r"too full: .* GiB are to be written"):
+        convert_llava_video(source, folder, vision=siglip)
+    assert [path.name for path in folder.iterdir()] == ["retake-conversion.json"]
+    monkeypatch.undo()
+    convert_llava_video(source, folder, vision=siglip)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100, 99, 1))
+    assert convert_llava_video(source, folder, vision=siglip).kept == 3
 
 
 def test_numbers_that_do_not_fit_are_refused(tmp_path: Path, siglip: Path) -> None:

@@ -61,7 +61,8 @@ class Destination:
         """
         with self._writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.put(MARK, [self._mark.encode()])
+            if not (self.folder / MARK).exists():  # locked by whoever is at work here
+                self.put(MARK, [self._mark.encode()])
         with _alone(self.folder):
             for left in self.folder.glob(f"*{_PART}"):
                 left.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGener
 from retake.core.errors import ModelError
 from retake.models.llava_conversion import naming
 from retake.models.llava_conversion.source import Source, shortened
-from retake.models.llava_conversion.tensor_file import Stored, header
+from retake.models.llava_conversion.tensor_file import NAMES, Stored, header
 
 
 @define(slots=False)
@@ -73,7 +73,8 @@ def collect(source: Source, tower: Source | None, layers: int) -> list[dict[str,
     """
     shards = [_renamed(shard) for shard in source.shards]
     for shard in tower.shards if tower is not None else ():
-        named = {naming.from_siglip(each.name, layers): each for each in shard}
+        used = [each for each in shard if not naming.is_recomputed(each.name)]
+        named = {naming.from_siglip(each.name, layers): each for each in used}
         shards.append({name: each for name, each in named.items() if name is not None})
     return [shard for shard in shards if shard]
 
@@ -108,6 +109,12 @@ def check(
     unexpected = [each.name for name, each in found.items() if name not in expected]
     if missing or unexpected:
         raise _unlike(source, missing, unexpected)
+    whole = [f"{each.name} ({NAMES[each.dtype]})" for each in found.values() if not each.is_real]
+    if whole:
+        raise ModelError(
+            f"'{source.folder}' holds whole numbers in place of weights: {shortened(whole)}.",
+            hint="Quantised checkpoints are not converted; take the one before quantisation.",
+        )
     shapes = [
         f"{each.name} is {_shape(each.shape)}, not {_shape(expected[name])}"
         for name, each in found.items()

@@ -22,6 +22,10 @@ DTYPES = {
     "F32": torch.float32,
     "F16": torch.float16,
     "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I8": torch.int8,
+    "U8": torch.uint8,
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -36,6 +40,11 @@ class Stored:
     shape: tuple[int, ...]
     start: int
     stop: int
+
+    @property
+    def is_real(self) -> bool:
+        """Whether its numbers are real ones, not whole."""
+        return self.dtype.is_floating_point
 
     @property
     def count(self) -> int:
@@ -75,7 +84,7 @@ def _stored(file: Path, name: str, entry: dict[str, Any], base: int) -> Stored:
     if entry["dtype"] not in DTYPES:
         raise ModelError(
             f"The tensor '{name}' in '{file}' is stored as {entry['dtype']}.",
-            hint=f"Only {', '.join(DTYPES)} are converted; quantised checkpoints are not.",
+            hint="Quantised checkpoints are not converted; take the one before quantisation.",
         )
     start, stop = (base + offset for offset in entry["data_offsets"])
     stored = Stored(file, name, DTYPES[entry["dtype"]], tuple(entry["shape"]), start, stop)
