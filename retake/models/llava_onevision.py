@@ -44,19 +44,8 @@ class LlavaOnevision(StockModel):
                 f"The preprocessor of '{folder}' resizes frames to {rules.height} × {rules.width}, "
                 f"its vision tower takes {side} × {side}."
             )
-        strategy = model.config.vision_feature_select_strategy
-        if strategy != "full":
-            raise ModelError(
-                f"'{folder}' selects the tower's features by '{strategy}'; SigLIP towers, which "
-                f"this family has, are read with vision_feature_select_strategy 'full'."
-            )
-        newline: Any = getattr(model.config, "mm_newline_position", None) or "one_token"
-        if newline not in get_args(Newline):
-            raise ModelError(
-                f"'{folder}' has the mm_newline_position '{newline}'; known are "
-                f"{', '.join(get_args(Newline))}."
-            )
-        self._newline: Newline = newline
+        self._newline = _newline(model.config, folder)
+        _check_tower(model.config, folder)
 
     @classmethod
     def classes(cls) -> tuple[type[PretrainedConfig], Any]:
@@ -146,3 +135,32 @@ class LlavaOnevision(StockModel):
         first = start + selection.first
         count = torch.arange(len(selection), device=selection.rows.device)
         return (first + count)[None]
+
+
+def _newline(config: Any, folder: str) -> Newline:
+    """Where a checkpoint's newlines stand: its own word, or what the stock model does."""
+    place: Any = getattr(config, "mm_newline_position", None) or "one_token"
+    if place not in get_args(Newline):
+        raise ModelError(
+            f"'{folder}' has the mm_newline_position '{place}'; known are "
+            f"{', '.join(get_args(Newline))}."
+        )
+    found: Newline = place
+    return found
+
+
+def _check_tower(config: Any, folder: str) -> None:
+    """Refuse a checkpoint whose features are selected or pooled as the stock model cannot."""
+    strategy = config.vision_feature_select_strategy
+    if strategy != "full":
+        raise ModelError(
+            f"'{folder}' selects the tower's features by '{strategy}'; SigLIP towers, which "
+            f"this family has, are read with vision_feature_select_strategy 'full'."
+        )
+    mode = getattr(config, "mm_spatial_pool_mode", None) or "bilinear"
+    stride = getattr(config, "mm_spatial_pool_stride", None) or 2
+    if (mode, stride) != ("bilinear", 2):
+        raise ModelError(
+            f"'{folder}' pools a frame's tokens by '{mode}' with a stride of {stride}; the "
+            f"model of transformers only pools bilinearly, two by two."
+        )

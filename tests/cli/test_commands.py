@@ -121,12 +121,20 @@ def test_attribute_help_joins_lines_and_names() -> None:
     }
 
 
+# What the paper gives for each family: budget, frames at most, and whether YaRN reached it.
+_PUBLISHED = {
+    "llava-video": (40_000, 1024, 4.0),
+    "qwen2-vl": (32_000, 2048, None),
+    "qwen2.5-vl": (32_000, 2048, None),
+}
+
+
 @pytest.mark.parametrize("name", presets.names())
 def test_presets_are_valid(name: str) -> None:
-    """Every preset is a configuration, says where it is from, and leaves YaRN off."""
+    """Every preset is a configuration, says where it is from, and has its family's settings."""
     config = structure(RunConfig, presets.load(name), "configuration key")
-    assert config.prefill.budget == 32_000
-    assert config.model.yarn_factor is None
+    settings = config.prefill.budget, config.video.max_frames, config.model.yarn_factor
+    assert settings == _PUBLISHED[name.partition("/")[0]]
     assert "ReTaKe" in presets.describe(name)
 
 

@@ -190,6 +190,8 @@ def test_frames_that_the_tower_cannot_read(
     [
         ({"mm_newline_position": "somewhere"}, "'somewhere'; known are one_token, frame, grid"),
         ({"vision_feature_select_strategy": "default"}, "read with .* 'full'"),
+        ({"mm_spatial_pool_mode": "max"}, "pools a frame's tokens by 'max' with a stride of 2"),
+        ({"mm_spatial_pool_stride": 4}, "by 'bilinear' with a stride of 4"),
     ],
 )
 def test_settings_that_are_not_known(tmp_path: Path, config: dict[str, Any], message: str) -> None:
