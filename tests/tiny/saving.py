@@ -38,7 +38,7 @@ def save_model(folder: Path, stock: Any, config: Any, seed: int) -> None:
 
     Freshly drawn weights hardly react to their input; these do.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = stock(config).eval()
         with torch.no_grad():
