@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import retake
 from retake.compressors.pivotkv import PivotKV
 from retake.core.adapter import LoadOptions
 from retake.core.tokens import Selection, VisualTokens
@@ -125,8 +127,6 @@ def test_windows_are_the_towers_own(adapter: Qwen25VL) -> None:
 
 def test_sampling_decides_the_seconds(adapter: Qwen25VL, clip: Path) -> None:
     """Watched at twice the rate, a video takes the same time in twice the steps."""
-    import retake
-
     folder, spans = adapter.folder, []
     for fps in (1.0, 2.0):
         model = retake.load(
@@ -139,3 +139,15 @@ def test_sampling_decides_the_seconds(adapter: Qwen25VL, clip: Path) -> None:
             (memory.compression.steps, int(times[-1] - times[memory.compression.text_tokens]))
         )
     assert spans == [(20, 76), (40, 78)]
+
+
+def test_a_streams_seconds_are_measured(adapter: Qwen25VL) -> None:
+    """Of frames that somebody else delivers, their own times say how far apart steps are."""
+    frames = torch.randint(0, 256, (12, 56, 56, 3), dtype=torch.uint8)
+    batch = retake.FrameBatch(frames, np.arange(12), np.arange(12) * 1.5)
+    model = retake.load(adapter.folder, compressor="none", prefill={"positions": "original"})
+    memory = model.watch([batch])
+    text = memory.compression.text_tokens
+    times = memory.cache.layers[0].cached_positions()[0, text : text + 24]
+    # Six steps of two frames, three seconds apart, two positions a second, four tokens each.
+    assert (times - times[0]).tolist() == [6 * step for step in range(6) for _ in range(4)]

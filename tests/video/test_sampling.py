@@ -70,6 +70,28 @@ def test_achieved_rate():
     assert (plan.asked_fps, plan.achieved_fps, plan.capped_by) == (2, 1.0, "max_frames")
 
 
+@pytest.mark.parametrize(
+    ("fps", "limit", "expected"),
+    [
+        # as asked, though frames at 29.97 a second are never quite half a second apart
+        (2, None, 0.5),
+        (4, None, 0.25),
+        # spread over the whole video instead
+        (2, 11, 29.9967 / 10),
+        # every frame there is
+        (60, None, 1001 / 30_000),
+        (None, None, 1001 / 30_000),
+        # one frame is no rate
+        (None, 1, None),
+    ],
+)
+def test_seconds_from_frame_to_frame(fps, limit, expected):
+    """The rate that was asked where it was met, else the mean."""
+    times = np.arange(900) * 1001 / 30_000
+    plan = plan_samples(times, 900 * 1001 / 30_000, fps=fps, max_frames=limit)
+    assert plan.seconds_per_frame == (expected and pytest.approx(expected, rel=1e-4))
+
+
 def test_jittered_clock_meets_the_native_rate():
     """Milliseconds rounded by the container cost no frame and fake no cap."""
     times = np.round(np.arange(48) / 24, 3)
