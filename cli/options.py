@@ -43,7 +43,7 @@ class Flag:
 FLAGS = (
     Flag("model.path", "--model", "Model", "Checkpoint folder or hub id.", str, "PATH"),
     Flag("model.adapter", "--adapter", "Model", "Model family, if not by config.json.", str),
-    Flag("model.backend", "--backend", "Model", "Device: auto, cpu, cuda, ...", str),
+    Flag("model.backend", "--backend", "Model", "Device: auto, cpu, cuda, npu, ...", str),
     Flag("model.dtype", "--dtype", "Model", "Of weights.", str, "[auto|float32|bfloat16|float16]"),
     Flag("model.attention", "--attention", "Model", "Attention kernel.", str, "[sdpa|eager]"),
     Flag("model.yarn_factor", "--yarn", "Model", "Stretch the context by YaRN.", float, "TIMES"),

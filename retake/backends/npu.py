@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import attrs
 import torch
+from packaging.version import Version
 from torch import Tensor
 
 from retake.core.backend import Backend
@@ -97,7 +98,7 @@ def _npu() -> Any:
 
 def _release() -> str:
     """The torch that is here, without what its build is called."""
-    return torch.__version__.split("+")[0]
+    return Version(torch.__version__).base_version
 
 
 def _has_fused(device: torch.device) -> bool:
