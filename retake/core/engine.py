@@ -150,10 +150,12 @@ class Prefill:
     @torch.inference_mode()
     def thin(self, count: int) -> None:
         """Leave each layer `count` pairs of the video so far: it turned out longer than planned."""
+        start = None
         if self._scale is not None:
             held = max(map(len, self._run.kept))
             self._scale.shrink(Fraction(count, max(count, held)))
-        self._run.thin(self._cache, count)
+            start = self._scale.video
+        self._run.thin(self._cache, count, start)
 
     @torch.inference_mode()
     def finish(self) -> Prefilled:

@@ -39,13 +39,13 @@ class PositionPolicy(ABC):
         """
 
     @abstractmethod
-    def settle(self, used: Tensor, kept: Tensor, *, absolute: bool = False) -> Tensor:
+    def settle(self, used: Tensor, kept: Tensor, start: int | None = None) -> Tensor:
         """Positions `[A, K]` of the kept tokens after a chunk attended with `used`.
 
         Args:
             used: `[A, Q]`.
             kept: int64 `[K]`.
-            absolute: whether the family's time is absolute.
+            start: where time starts that shrinks, as in `place_video`; None: at the first kept.
         """
 
     @abstractmethod
@@ -63,7 +63,7 @@ class Original(PositionPolicy):
     def place_video(self, own: Tensor, cached: Tensor, start: int | None) -> Tensor:
         return own
 
-    def settle(self, used: Tensor, kept: Tensor, *, absolute: bool = False) -> Tensor:
+    def settle(self, used: Tensor, kept: Tensor, start: int | None = None) -> Tensor:
         return used[:, kept]
 
     def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
@@ -111,10 +111,10 @@ class Reforge(PositionPolicy):
         moved[0] += start - own[0].min()
         return moved
 
-    def settle(self, used: Tensor, kept: Tensor, *, absolute: bool = False) -> Tensor:
+    def settle(self, used: Tensor, kept: Tensor, start: int | None = None) -> Tensor:
         moved = used[:, kept].clone()
         if moved.shape[1]:
-            first = used[0].min() if absolute else moved[0].min()
+            first = moved[0].min() if start is None else start
             moved[0] = first + (moved[0] - first) * len(kept) // used.shape[1]
         return moved
 

@@ -123,24 +123,25 @@ class LayerRun:
             with blame(compressor, "compress"):
                 chosen = compressor.compress(chunk, segment.keep)
             kept = checked(chosen, count, segment.keep, f"{type(compressor).__name__}.compress()")
-        self._evict(held, count, kept)
+        self._evict(held, count, kept, segment.start)
         self.kept[layer].append(kept + self._first, pivots[kept])
 
-    def thin(self, cache: ArenaCache, count: int) -> None:
-        """Leave each layer `count` pairs of the video so far, evenly spread, pivots first."""
+    def thin(self, cache: ArenaCache, count: int, start: int | None = None) -> None:
+        """Leave each layer `count` pairs of the video so far, evenly spread, pivots first.
+
+        `start` is where the video's time starts, if that is not for the policy to say.
+        """
         for held, tokens in zip(cache.layers, self.kept, strict=True):
             if count < len(tokens):
                 staying = evenly(tokens.pivots, count)
-                self._evict(held, len(tokens), staying)
+                self._evict(held, len(tokens), staying, start)
                 tokens.choose(staying)
 
-    def _evict(self, held: ArenaLayer, count: int, kept: Tensor) -> None:
+    def _evict(self, held: ArenaLayer, count: int, kept: Tensor, start: int | None) -> None:
         """Of a layer's newest `count` pairs only the `kept` stay, moved together in time."""
         newest = slice(held.length - count, held.length)
         used = held.positions[:, newest]
-        positions = self.engine.policy.settle(
-            used, kept, absolute=self.engine.adapter.absolute_time
-        )
+        positions = self.engine.policy.settle(used, kept, start)
         keys = held.keys[:, :, newest].index_select(2, kept)
         held.compact(count, kept, self._turn(keys, used[:, kept], positions), positions)
 

@@ -18,7 +18,7 @@ class TimeScale:
     """
 
     def __init__(self, start: int) -> None:
-        self._video = start
+        self.video = start
         self._own = start
         self._at = Fraction(start)
         self._share = Fraction(1)
@@ -31,5 +31,5 @@ class TimeScale:
 
     def shrink(self, share: Fraction) -> None:
         """Only `share` of the whole video so far stays, moved together from its start."""
-        self._at = self._video + (self._at - self._video) * share
+        self._at = self.video + (self._at - self.video) * share
         self._share *= share

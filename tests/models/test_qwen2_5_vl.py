@@ -151,3 +151,22 @@ def test_a_streams_seconds_are_measured(adapter: Qwen25VL) -> None:
     times = memory.cache.layers[0].cached_positions()[0, text : text + 24]
     # Six steps of two frames, three seconds apart, two positions a second, four tokens each.
     assert (times - times[0]).tolist() == [6 * step for step in range(6) for _ in range(4)]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_thinning_stays_on_the_scale(adapter: Qwen25VL, first: int) -> None:
+    """A video that outgrew its plan shrinks as a whole; what comes then follows in its time."""
+    stage = Stage.of(adapter, (2, 3), steps=8, seconds_per_step=4.0)
+    prefill = stage.engine(PivotKV(), "reforge").start(stage.prefix, 200)
+    tokens, start = stage.selection, len(stage.prefix)
+    # What is kept may begin later than the video.
+    cuts = [(6 * first, 24), (24, 48)]
+    prefill.feed(tokens.part(*cuts[0]), stage.own_positions[:, slice(*cuts[0])], None)
+    held = cuts[0][1] - cuts[0][0]
+    prefill.thin(held // 2)
+    prefill.feed(tokens.part(*cuts[1]), stage.own_positions[:, slice(*cuts[1])], None)
+    for layer in prefill.finish().cache.layers:
+        times = layer.cached_positions()[0, start:] - start
+        assert (times.diff() >= 0).all()
+        # Step 4 was to stand at 32, behind 32 seconds of which half are left; then steps of 8.
+        assert times[held // 2 :].unique().tolist() == [16, 24, 32, 40]
