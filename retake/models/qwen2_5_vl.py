@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from transformers import PretrainedConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.vision_utils import get_vision_window_index
 
 from retake.core.tokens import Selection
 from retake.models.qwen2_vl import Qwen2VL
@@ -28,6 +29,18 @@ class Qwen25VL(Qwen2VL):
     @classmethod
     def classes(cls) -> tuple[type[PretrainedConfig], Any]:
         return Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+    def tower_facts(self, grid: tuple[int, int, int]) -> dict[str, Tensor]:
+        # The tower itself would look for the windows' bounds with `unique_consecutive` on the
+        # device, which not every device has.
+        vision = self.model.config.vision_config
+        index, bounds = get_vision_window_index(
+            torch.tensor([grid]), vision.spatial_merge_size, vision.window_size, vision.patch_size
+        )
+        return {
+            "window_index": index.to(self.device),
+            "cu_window_seqlens": bounds.to(self.device),
+        }
 
     def video_positions(
         self,

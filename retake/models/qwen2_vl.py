@@ -72,10 +72,14 @@ class Qwen2VL(StockModel):
     def encode(self, patches: Patches) -> Tensor:
         grid = torch.tensor([patches.grid], device=self.device)
         features = self.model.model.get_video_features(
-            patches.values.to(self.device), grid, return_dict=True
+            patches.values.to(self.device), grid, return_dict=True, **self.tower_facts(patches.grid)
         ).pooler_output
         steps = patches.grid[0]
         return torch.cat(tuple(features)).reshape(steps, -1, features[0].shape[-1])
+
+    def tower_facts(self, grid: tuple[int, int, int]) -> dict[str, Tensor]:
+        """What the tower is told of a video's grid; it finds out the rest itself."""
+        return {}
 
     def video_positions(
         self,

@@ -21,7 +21,9 @@ from retake.core import attention
 from retake.core.backend import Backend
 from retake.core.engine import Prefilled
 from retake.loading import make_backend
+from retake.models import models
 from retake.selectors import selectors
+from tests.tiny import MAKERS
 
 USABLE = [name for name in backends.names() if backends.get(name).unavailable() is None]
 
@@ -131,6 +133,23 @@ def test_same_as_the_cpu(
         each.text for each in there.ask_many(questions, wanted)
     ]
     assert here.ask(questions[0], held).text == there.ask(questions[0], wanted).text
+
+
+@pytest.mark.parametrize("family", models.names())
+def test_every_family(
+    family: str, clip: Path, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Every model family watches and answers as it does on the CPU."""
+    if name == "cpu":
+        pytest.skip("it is what the others are compared with")
+    folder = MAKERS[family](tmp_path_factory.mktemp("families") / family)
+    options = {"video": {"long_side": 112}, "generate": {"max_new_tokens": 5}}
+    made = []
+    for place in (name, "cpu"):
+        model = retake.load(folder, backend=place, dtype="float32", keep_ratio=0.3, **options)
+        memory = model.watch(clip)
+        made.append((*(kept.tolist() for kept in memory.kept), model.ask("Why?", memory).text))
+    assert made[0] == made[1]
 
 
 def test_memories_travel(load: Callable[..., Any], clip: Path, name: str, tmp_path: Path) -> None:
