@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from benchmarks.stock import Stock
+from retake.core.arena import CACHE_ARGUMENT
 from retake.selectors.dpselect import dissimilarity, local_peaks
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class NaiveEngine:
         output = self.model.model.language_model(
             inputs_embeds=embedded,
             position_ids=positions[:, None],
-            past_key_values=self.cache,
+            **{CACHE_ARGUMENT: self.cache},
             use_cache=True,
         )
         hidden: Tensor = output.last_hidden_state

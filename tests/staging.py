@@ -10,6 +10,7 @@ from torch import Tensor
 from retake.backends.cpu import CPU
 from retake.compressors.none import NoCompression
 from retake.core.adapter import ModelAdapter
+from retake.core.arena import CACHE_ARGUMENT
 from retake.core.backend import Backend
 from retake.core.budget import Share, share_of
 from retake.core.chunks import chunks_of_rows, chunks_of_tokens
@@ -100,7 +101,7 @@ class Stage:
         """Logits `[Q, V]` of the question."""
         with engine.asking(prefilled, len(self.suffix) + 1) as cache:
             model = self.adapter.model
-            logits: Tensor = model(input_ids=self.suffix[None], past_key_values=cache).logits
+            logits: Tensor = model(input_ids=self.suffix[None], **{CACHE_ARGUMENT: cache}).logits
         return logits[0].clone()
 
     def stock(self) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 import retake
 from retake import asking
 from retake.core import batch as batches
+from retake.core.arena import CACHE_ARGUMENT
 from retake.core.engine import Prefilled
 
 QUESTIONS = (
@@ -237,11 +238,11 @@ def _logits(model: retake.VideoModel, memory: retake.VideoMemory) -> tuple[list[
     for suffix in suffixes:
         with one._engine.asking(prefilled, len(suffix)) as cache:
             ids = torch.tensor([suffix])
-            made = model.adapter.model(input_ids=ids, past_key_values=cache).logits
+            made = model.adapter.model(input_ids=ids, **{CACHE_ARGUMENT: cache}).logits
             alone.append(made[0, -1].float().clone())
     with batches.asking_rows(one._engine, prefilled, [len(s) for s in suffixes], 0) as rows:
         filled = [[0] * pad + list(s) for pad, s in zip(rows.pads, suffixes, strict=True)]
-        made = model.adapter.model(input_ids=torch.tensor(filled), past_key_values=rows).logits
+        made = model.adapter.model(input_ids=torch.tensor(filled), **{CACHE_ARGUMENT: rows}).logits
         return alone, made[:, -1].float().clone()
 
 

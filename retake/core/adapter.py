@@ -150,7 +150,7 @@ class ModelAdapter(ABC):
 
     @abstractmethod
     def language_model(self) -> Any:
-        """The decoder stack: takes `inputs_embeds` and `past_key_values`."""
+        """The decoder stack: takes `inputs_embeds` and a cache."""
 
     @abstractmethod
     def embed(self, token_ids: Tensor) -> Tensor:

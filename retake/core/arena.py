@@ -8,13 +8,22 @@ stock `generate` decodes from it. What this module does not know: scores and bud
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.generation.utils import GenerationMixin
 
 #: Pairs of room behind a memory that was loaded, for a question and an answer.
 ASKING_ROOM = 512
+
+#: The keyword under which models and `generate` take a cache; `transformers` 5.24 renamed it.
+CACHE_ARGUMENT = (
+    "cache"
+    if "cache" in signature(GenerationMixin.prepare_inputs_for_generation).parameters
+    else "past_key_values"
+)
 
 
 class ArenaLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]

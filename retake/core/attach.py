@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from retake.core.adapter import ModelAdapter
+from retake.core.arena import CACHE_ARGUMENT
 
 _NAME = "retake"
 _LOCKS: "WeakKeyDictionary[Any, threading.RLock]" = WeakKeyDictionary()
@@ -62,7 +63,7 @@ AttentionInterface.register(_NAME, _attention)
 def _pre_hook(adapter: ModelAdapter, session: LayerSession, layer: int) -> Any:
     def hook(_: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
-        cache = kwargs["past_key_values"]
+        cache = kwargs[CACHE_ARGUMENT]
         count = hidden.shape[1]
         positions = session.place(layer, cache, count).to(hidden.device)
         cache.layers[layer].expect(positions)

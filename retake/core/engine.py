@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from retake.core.adapter import ModelAdapter
-from retake.core.arena import ArenaCache
+from retake.core.arena import CACHE_ARGUMENT, ArenaCache
 from retake.core.attach import attached
 from retake.core.backend import Backend
 from retake.core.budget import Share
@@ -178,8 +178,8 @@ class Prefill:
         with attached(adapter, self._run):
             adapter.language_model()(
                 inputs_embeds=embeddings.to(adapter.dtype),
-                past_key_values=self._cache,
                 use_cache=True,
+                **{CACHE_ARGUMENT: self._cache},
             )
 
 

@@ -13,7 +13,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from transformers.cache_utils import Cache
 
 from retake.core.adapter import ModelAdapter
-from retake.core.arena import ArenaCache
+from retake.core.arena import CACHE_ARGUMENT, ArenaCache
 from retake.core.backend import Backend
 from retake.core.batch import RowsCache
 from retake.core.config import GenerateOptions
@@ -220,11 +220,11 @@ def _decode(
         output = adapter.model.generate(
             input_ids=ids,
             attention_mask=seen,
-            past_key_values=cache,
             generation_config=config,
             stopping_criteria=StoppingCriteriaList([clock]),
             streamer=streamer,
             tokenizer=adapter.tokenizer,
+            **{CACHE_ARGUMENT: cache},
             **more,
         )
     sequences = output if isinstance(output, Tensor) else output.sequences

@@ -18,6 +18,7 @@ from retake.asking import Asking
 from retake.backends import backends
 from retake.compressors import compressors
 from retake.core import attention
+from retake.core.arena import CACHE_ARGUMENT
 from retake.core.backend import Backend
 from retake.core.engine import Prefilled
 from retake.loading import make_backend
@@ -110,7 +111,7 @@ def _logits(model: retake.VideoModel, memory: retake.VideoMemory) -> Tensor:
     prefilled = Prefilled(memory.cache, memory.next_position, memory.kept)
     ids = torch.tensor([model.adapter.prompt("What happens?").suffix], device=model.adapter.device)
     with asking._engine.asking(prefilled, ids.shape[1]) as cache:
-        logits: Tensor = model.adapter.model(input_ids=ids, past_key_values=cache).logits
+        logits: Tensor = model.adapter.model(input_ids=ids, **{CACHE_ARGUMENT: cache}).logits
         return logits[0].float().cpu()
 
 

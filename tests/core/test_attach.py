@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from retake.compressors.pivotkv import PivotKV
 from retake.core.adapter import LoadOptions
+from retake.core.arena import CACHE_ARGUMENT
 from retake.core.errors import PartError
 from retake.core.kv import KVChunk
 from retake.models.qwen2_vl import Qwen2VL
@@ -135,7 +136,7 @@ def test_nothing_is_left_after_a_failing_question(stage: Any) -> None:
 
     def fail() -> None:
         with engine.asking(prefilled, 9) as cache:
-            stage.adapter.model(input_ids=stage.suffix[None], past_key_values=cache)
+            stage.adapter.model(input_ids=stage.suffix[None], **{CACHE_ARGUMENT: cache})
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from retake.compressors.pivotkv import PivotKV
 from retake.core import attention, shared_attention
+from retake.core.arena import CACHE_ARGUMENT
 from retake.core.attention import attend_eager
 from retake.core.batch import asking_rows
 from retake.core.engine import Engine
@@ -134,14 +135,16 @@ def test_logits_are_those_of_each_alone(stage: Any, engine: Any, prefilled: Any)
     answers = torch.tensor([[5, 9], [17, 3], [40, 41]])
     with asking_rows(engine, prefilled, [len(row) for row in suffixes], 2) as cache:
         pads = cache.pads
-        made = model(input_ids=_filled(suffixes, pads), past_key_values=cache).logits.clone()
+        made = model(input_ids=_filled(suffixes, pads), **{CACHE_ARGUMENT: cache}).logits.clone()
         for column in range(2):
-            step = model(input_ids=answers[:, column : column + 1], past_key_values=cache).logits
+            step = model(
+                input_ids=answers[:, column : column + 1], **{CACHE_ARGUMENT: cache}
+            ).logits
             made = torch.cat((made, step), dim=1)
     for row, suffix in enumerate(suffixes):
         with engine.asking(prefilled, len(suffix) + 2) as alone:
             ids = torch.tensor([[*suffix, *answers[row].tolist()]])
-            expected = model(input_ids=ids, past_key_values=alone).logits[0]
+            expected = model(input_ids=ids, **{CACHE_ARGUMENT: alone}).logits[0]
         torch.testing.assert_close(made[row, pads[row] :], expected, atol=_CLOSE, rtol=0)
 
 
@@ -150,7 +153,7 @@ def test_past_is_shared(stage: Any, engine: Any, prefilled: Any) -> None:
     suffixes = _suffixes(stage)
     room = 6
     with asking_rows(engine, prefilled, [len(row) for row in suffixes], room) as cache:
-        stage.adapter.model(input_ids=_filled(suffixes, cache.pads), past_key_values=cache)
+        stage.adapter.model(input_ids=_filled(suffixes, cache.pads), **{CACHE_ARGUMENT: cache})
         for layer, held in zip(cache.layers, prefilled.cache.layers, strict=True):
             assert layer.past[0].data_ptr() == held.keys.data_ptr()
             assert layer.past[1].data_ptr() == held.values.data_ptr()
@@ -167,10 +170,10 @@ def test_longer_answers_make_room(stage: Any, engine: Any, prefilled: Any) -> No
     logits = []
     for room in (40, 0):
         with asking_rows(engine, prefilled, [len(row) for row in suffixes], room) as cache:
-            model(input_ids=_filled(suffixes, cache.pads), past_key_values=cache)
+            model(input_ids=_filled(suffixes, cache.pads), **{CACHE_ARGUMENT: cache})
             for token in range(40):
                 ids = torch.full((3, 1), token + 1)
-                made = model(input_ids=ids, past_key_values=cache).logits
+                made = model(input_ids=ids, **{CACHE_ARGUMENT: cache}).logits
         logits.append(made.clone())
     torch.testing.assert_close(*logits, atol=_CLOSE, rtol=0)
 

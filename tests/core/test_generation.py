@@ -9,6 +9,7 @@ from transformers import TextStreamer
 from transformers.generation.streamers import BaseStreamer
 
 from retake.compressors.pivotkv import PivotKV
+from retake.core.arena import CACHE_ARGUMENT
 
 _NEW = 8
 
@@ -29,7 +30,7 @@ def _generate(stage: Any, engine: Any, prefilled: Any, **options: Any) -> Any:
         seen = torch.ones(1, cache.get_seq_length() + ids.shape[1], dtype=torch.long)
         settings = {"max_new_tokens": _NEW, "min_new_tokens": _NEW, "do_sample": False}
         made = stage.adapter.model.generate(
-            input_ids=ids, attention_mask=seen, past_key_values=cache, **{**settings, **options}
+            input_ids=ids, attention_mask=seen, **{CACHE_ARGUMENT: cache}, **{**settings, **options}
         )
     return made[:, len(stage.suffix) :] if isinstance(made, torch.Tensor) else made
 
@@ -39,7 +40,7 @@ def _greedy_by_hand(stage: Any, engine: Any, prefilled: Any, forbidden: int) -> 
     with engine.asking(prefilled, len(stage.suffix) + _NEW) as cache:
         ids = stage.suffix[None]
         for _ in range(_NEW):
-            logits = stage.adapter.model(input_ids=ids, past_key_values=cache).logits[0, -1]
+            logits = stage.adapter.model(input_ids=ids, **{CACHE_ARGUMENT: cache}).logits[0, -1]
             logits[forbidden] = float("-inf")
             tokens.append(int(logits.argmax()))
             ids = torch.tensor([tokens[-1:]])
@@ -99,7 +100,7 @@ def test_beams_keep_their_own_rows(stage: Any, engine: Any) -> None:
     tokens = made.sequences[0, len(stage.suffix) :]
     with engine.asking(prefilled, len(stage.suffix) + _NEW) as cache:
         ids = torch.cat((stage.suffix, tokens[:-1]))[None]
-        logits = stage.adapter.model(input_ids=ids, past_key_values=cache).logits[0]
+        logits = stage.adapter.model(input_ids=ids, **{CACHE_ARGUMENT: cache}).logits[0]
     chances = logits[-_NEW:].log_softmax(-1)[torch.arange(_NEW), tokens]
     torch.testing.assert_close(made.sequences_scores[0], chances.mean(), atol=1e-4, rtol=0)
 

@@ -14,6 +14,7 @@ from retake.backends.cpu import CPU
 from retake.compressors.none import NoCompression
 from retake.compressors.pivotkv import PivotKV
 from retake.core.adapter import ModelAdapter
+from retake.core.arena import CACHE_ARGUMENT
 from retake.core.budget import share_of
 from retake.core.chunks import chunks_of_tokens
 from retake.core.engine import Engine, Prefilled
@@ -156,13 +157,13 @@ def _ask(
     """Ask in the recorded way: the question, then greedy tokens through the stock model."""
     model = engine.adapter.model
     with engine.asking(prefilled, len(suffix) + steps) as cache:
-        logits = model(input_ids=suffix[None], past_key_values=cache).logits[0]
+        logits = model(input_ids=suffix[None], **{CACHE_ARGUMENT: cache}).logits[0]
         prompt = torch.cat((model.lm_head(before), logits))
         state = {what: _state(cache, what) for what in ("keys", "values", "positions")}
         decoded, generated = [logits[-1]], [int(logits[-1].argmax())]
         while len(generated) < steps:
             newest = torch.tensor([[generated[-1]]])
-            decoded.append(model(input_ids=newest, past_key_values=cache).logits[0, -1])
+            decoded.append(model(input_ids=newest, **{CACHE_ARGUMENT: cache}).logits[0, -1])
             generated.append(int(decoded[-1].argmax()))
         final = _state(cache, "positions")
     return Outcome(
