@@ -120,7 +120,7 @@ def _open(path: Path, given: dict[str, Any], told: "Told") -> "Outcome":
         config=attrs.evolve(
             made, model=model.config.model, generate=config.generate, seed=config.seed
         ),
-        memory=on_device(memory, model.adapter.device),
+        memory=on_device(memory, model.adapter.layer_devices),
         video=str(path) if memory.video is None else memory.video.path,
         spent=(opening, loading),
         file=path,

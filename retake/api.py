@@ -39,6 +39,7 @@ def load(
     dtype: str = "auto",
     attention: str = "sdpa",
     yarn_factor: float | None = None,
+    device_map: str | Mapping[str, int | str] | None = None,
     video: VideoOptions | Mapping[str, Any] | None = None,
     prefill: PrefillOptions | Mapping[str, Any] | None = None,
     generate: GenerateOptions | Mapping[str, Any] | None = None,
@@ -53,7 +54,7 @@ def load(
         budget: tokens each layer may hold once a video is watched, prompt included.
         keep_ratio: fraction of the selected visual tokens to keep, instead of a budget. With
             neither, the budget is 32,000 tokens.
-        adapter, backend, dtype, attention, yarn_factor: see `ModelOptions`.
+        adapter, backend, dtype, attention, yarn_factor, device_map: see `ModelOptions`.
         video: see `VideoOptions`; a mapping is checked and converted.
         prefill: see `PrefillOptions`.
         generate: see `GenerateOptions`.
@@ -70,6 +71,7 @@ def load(
         "dtype": dtype,
         "attention": attention,
         "yarn_factor": yarn_factor,
+        "device_map": dict(device_map) if isinstance(device_map, Mapping) else device_map,
     }
     configured = RunConfig(
         model=options.structure(ModelOptions, given, "model option"),

@@ -137,11 +137,25 @@ def name_of(dtype: torch.dtype) -> Any:
     return str(dtype).removeprefix("torch.")
 
 
+def _check_placed(adapter: ModelAdapter, backend: Backend) -> None:
+    """Refuse a device map that leads away from the backend's kind of device."""
+    kinds = {device.type for device in (adapter.device, *adapter.layer_devices)}
+    others = sorted(kinds - {backend.device.type})
+    if others:
+        raise UsageError(
+            f"The device map lets the model run on {', '.join(others)}, the backend is "
+            f"'{backend.name}'.",
+            hint=f"Map to {backend.device.type} devices, or choose the backend with --backend.",
+        )
+
+
 def load_adapter(options: ModelOptions, backend: Backend) -> tuple[ModelAdapter, ModelOptions]:
     """Load a model, and the options with everything automatic decided.
 
     Raises:
         ModelError: the checkpoint is missing, incomplete or of an unknown family.
+        UsageError: a device map leads to devices of another kind than the backend's.
+        MissingExtraError: a library is missing that the map or the weights need.
     """
     path = options.path if options.path is not None else str(checkpoint_path())
     family = options.adapter
@@ -155,8 +169,10 @@ def load_adapter(options: ModelOptions, backend: Backend) -> tuple[ModelAdapter,
             dtype=dtype,
             kernel=options.attention,
             yarn_factor=options.yarn_factor,
+            device_map=options.device_map,
         ),
     )
+    _check_placed(adapter, backend)
     resolved = attrs.evolve(
         options,
         adapter=family,

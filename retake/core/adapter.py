@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from retake.core.frames import FrameBatch, resized
+from retake.core.placement import execution_device, weights
 from retake.core.tokens import Selection, shape_of
 
 
@@ -25,12 +26,14 @@ class LoadOptions:
         kernel: attention of the vision tower, "sdpa" or "eager".
         yarn_factor: stretch the context by YaRN (arXiv 2309.00071) so many times; None leaves
             the checkpoint's own setting.
+        device_map: spread the model over several devices, as `ModelOptions.device_map` says.
     """
 
     device: torch.device = attrs.field(factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     kernel: str = "sdpa"
     yarn_factor: float | None = None
+    device_map: str | dict[str, int | str] | None = None
 
 
 @attrs.frozen(eq=False)
@@ -179,8 +182,8 @@ class ModelAdapter(ABC):
         differ in their last digits.
         """
         digest = sha256()
-        for name, weight in self.model.named_parameters():
-            start = weight.detach().flatten()[:8].float().cpu()
+        for name, weight in weights(self.model):
+            start = weight.flatten()[:8].float().cpu()
             digest.update(f"{name}{list(weight.shape)}{start.tolist()}".encode())
         places = torch.arange(1, 4, device=self.device).expand(self.position_axes, -1)
         angles = self.rotary(places)[0].double().cpu().flatten().tolist()
@@ -189,13 +192,24 @@ class ModelAdapter(ABC):
 
     def encode_frames(self, batch: FrameBatch, size: tuple[int, int]) -> Tensor:
         """Visual tokens `[T, N, C]` of a batch of frames."""
-        return self.encode(self.preprocess(batch.frames, size))
+        return self.encode(self.preprocess(batch.frames, size)).to(self.device)
 
     @property
     def device(self) -> torch.device:
-        device: torch.device = next(self.model.parameters()).device
-        return device
+        """Where tokens are embedded: what enters the language model is placed there."""
+        embeddings = self.model.get_input_embeddings()
+        device = execution_device(embeddings) or execution_device(self.model)
+        return device or torch.device("meta")
+
+    @property
+    def layer_devices(self) -> tuple[torch.device, ...]:
+        """Where each attention layer computes, and its cache is held."""
+        return tuple(execution_device(layer) or self.device for layer in self.attention_layers())
 
     @property
     def dtype(self) -> torch.dtype:
+        embeddings = self.model.get_input_embeddings()
+        # Said without embedding anything, which may have to be read from disk first.
+        if type(embeddings) is nn.Embedding:
+            return embeddings.weight.dtype
         return self.embed(torch.zeros(1, 1, dtype=torch.long, device=self.device)).dtype

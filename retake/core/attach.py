@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
@@ -60,12 +61,15 @@ def _attention(
 AttentionInterface.register(_NAME, _attention)
 
 
-def _pre_hook(adapter: ModelAdapter, session: LayerSession, layer: int) -> Any:
+def _pre_hook(
+    adapter: ModelAdapter, session: LayerSession, layer: int, device: torch.device
+) -> Any:
     def hook(_: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
         cache = kwargs[CACHE_ARGUMENT]
         count = hidden.shape[1]
-        positions = session.place(layer, cache, count).to(hidden.device)
+        # Not where `hidden` is: a model that is spread moves it only after this hook.
+        positions = session.place(layer, cache, count).to(device)
         cache.layers[layer].expect(positions)
         batch = hidden.shape[0]
         embeddings = tuple(
@@ -103,9 +107,10 @@ def attached(adapter: ModelAdapter, session: LayerSession) -> Iterator[None]:
         for config in configs.values():
             undo.callback(setattr, config, "_attn_implementation", config._attn_implementation)
             config._attn_implementation = _NAME
-        for number, layer in enumerate(adapter.attention_layers()):
+        placed = zip(adapter.attention_layers(), adapter.layer_devices, strict=True)
+        for number, (layer, device) in enumerate(placed):
             handle = layer.register_forward_pre_hook(
-                _pre_hook(adapter, session, number), with_kwargs=True
+                _pre_hook(adapter, session, number, device), with_kwargs=True
             )
             undo.callback(handle.remove)
         yield

@@ -103,9 +103,11 @@ class RowsRun:
     """Questions in a batch: what the attached layers ask for (`LayerSession`)."""
 
     def __init__(self, engine: "Engine", cache: RowsCache, next_position: int) -> None:
-        device = engine.adapter.device
         self._cache = cache
-        self._pads = torch.tensor(cache.pads, device=device)
+        # Layers may be on several devices: each reads the pads on its own.
+        pads = torch.tensor(cache.pads)
+        there = {each.past_positions.device for each in cache.layers}
+        self._pads = {device: pads.to(device) for device in there}
         self._starts = [self._start(engine, layer, next_position) for layer in cache.layers]
 
     @staticmethod
@@ -118,14 +120,16 @@ class RowsRun:
     def place(self, layer: int, cache: RowsCache, count: int) -> Tensor:
         """Positions `[A, B, Q]`: every row counts on from its first token that is no pad."""
         first = cache.layers[layer].own
-        columns = torch.arange(first, first + count, device=self._pads.device)
-        return self._starts[layer] + (columns - self._pads[:, None]).clamp(min=0)
+        start = self._starts[layer]
+        columns = torch.arange(first, first + count, device=start.device)
+        return start + (columns - self._pads[start.device][:, None]).clamp(min=0)
 
     def attend(
         self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, scaling: float
     ) -> Tensor:
         past = self._cache.layers[layer].past
-        return attend_shared(queries, past, (keys, values), self._pads, scaling)
+        pads = self._pads[past[0].device]
+        return attend_shared(queries, past, (keys, values), pads, scaling)
 
 
 @contextmanager

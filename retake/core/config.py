@@ -15,7 +15,7 @@ import yaml
 from cattrs.preconf.json import make_converter
 
 from retake.core.errors import UsageError, unknown_name
-from retake.core.options import at_least, between, fraction, optional, positive
+from retake.core.options import at_least, between, fraction, optional, positive, spread
 
 T = TypeVar("T")
 # Each takes tens of megabytes, and more than the cores there are make nothing faster.
@@ -36,6 +36,9 @@ class ModelOptions:
         dtype: of weights and computation; "auto" is bfloat16 on accelerators, float32 on CPU.
         attention: "sdpa" (fused kernels) or "eager" (plain products, the slow reference).
         yarn_factor: stretch the context so many times by YaRN (arXiv 2309.00071).
+        device_map: spread the model over the backend's devices: "auto", "balanced",
+            "sequential", or a mapping from modules to a device's number or name, "cpu" or
+            "disk". None: all of it on one device.
     """
 
     path: str | None = None
@@ -44,6 +47,7 @@ class ModelOptions:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     attention: Literal["sdpa", "eager"] = "sdpa"
     yarn_factor: float | None = attrs.field(default=None, validator=optional(at_least(1)))
+    device_map: Any = attrs.field(default=None, validator=optional(spread))
 
 
 @attrs.frozen

@@ -177,7 +177,7 @@ class Prefill:
         adapter = self._engine.adapter
         with attached(adapter, self._run):
             adapter.language_model()(
-                inputs_embeds=embeddings.to(adapter.dtype),
+                inputs_embeds=embeddings.to(adapter.device, adapter.dtype),
                 use_cache=True,
                 **{CACHE_ARGUMENT: self._cache},
             )

@@ -5,6 +5,9 @@ from fractions import Fraction
 from typing import Any
 
 import attrs
+import torch
+
+_SPREADS = ("auto", "balanced", "sequential")
 
 Check = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -49,6 +52,47 @@ def positive(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
     """A number above zero (and not infinite)."""
     if not 0 < value < float("inf"):
         raise ValueError(f"{attribute.name} must be above 0, got {value}")
+
+
+def spread(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    """A way of spreading a model over devices: by name, or as a mapping of modules."""
+    if isinstance(value, str):
+        if value not in _SPREADS:
+            raise ValueError(
+                f"{attribute.name} must be {', '.join(_SPREADS)} or a mapping, got {value!r}"
+            )
+    elif not isinstance(value, dict) or not value:
+        raise ValueError(f"{attribute.name} must be a name or a mapping, got {value!r}")
+    else:
+        for module, device in value.items():
+            if not isinstance(module, str):
+                raise ValueError(f"{attribute.name} maps modules by name, got {module!r}")
+            inside = [other for other in value if _contains(module, other)]
+            if inside:
+                raise ValueError(
+                    f"{attribute.name} places '{module}' and, inside it, '{inside[0]}'; "
+                    "name parts that do not overlap"
+                )
+            if device != "disk":
+                _check_device(attribute.name, module, device)
+
+
+def _contains(module: str, other: str) -> bool:
+    """Whether one module, by its path in a model, holds another; "" is the whole model."""
+    return other != module and (not module or other.startswith(f"{module}."))
+
+
+def _check_device(option: str, module: str, device: Any) -> None:
+    """Refuse what is neither a device's number nor its name."""
+    try:
+        if type(device) not in (int, str):
+            raise TypeError
+        torch.device(device)
+    except (TypeError, RuntimeError):
+        raise ValueError(
+            f"{option} places '{module}' on a device by number or name (0, cuda:1, cpu) "
+            f"or on disk, got {device!r}"
+        ) from None
 
 
 def odd(_: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:

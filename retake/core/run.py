@@ -80,11 +80,12 @@ class LayerRun:
         self._cache = cache
         held = cache.layers[layer]
         if self.segment is not None:
+            own = self.segment.positions
             if self.segment.pivots is None:
-                return self.segment.positions
-            return self.engine.policy.place_video(
-                self.segment.positions, held.cached_positions(), self.segment.start
-            )
+                return own
+            # Layers may be on several devices; each one's pairs stay on its own.
+            own = own.to(held.positions.device) if held.is_initialized else own
+            return self.engine.policy.place_video(own, held.cached_positions(), self.segment.start)
         done = held.length - self._text_from[layer]
         first = self._text_start + done
         device = held.positions.device

@@ -12,6 +12,7 @@ from transformers.utils.hub import cached_file
 
 from retake.core.adapter import LoadOptions
 from retake.core.errors import ModelError
+from retake.models import placing
 
 # Where a checkpoint says how frames are prepared, and under which key: what `transformers` 5 saves
 # comes before what older releases did, and what is said of videos before what is said of pictures.
@@ -149,27 +150,30 @@ def read_frame_rules(folder: str, *, local_only: bool = False) -> tuple[str, str
 
 
 def load_model(stock: Any, config: Any, folder: str, options: LoadOptions) -> Any:
-    """A checkpoint's model, complete, on its device, ready to answer.
+    """A checkpoint's model, complete, on its device or spread as asked, ready to answer.
 
     Args:
         stock: the model's class in `transformers`.
         config: its configuration.
         folder: a local folder or a hub id.
-        options: dtype, attention of the vision tower, device.
+        options: dtype, attention of the vision tower, device or map of devices.
 
     Raises:
         ModelError: weights are missing, unreadable or of another shape.
+        MissingExtraError: a library is missing that the map or the weights need.
     """
-    with checkpoint_errors(folder):
+    told = placing.placed(config, options)
+    with checkpoint_errors(folder), placing.library_errors(folder, config):
         model, report = stock.from_pretrained(
             folder,
             config=config,
             dtype=options.dtype,
             attn_implementation=options.kernel,
             output_loading_info=True,
+            **told,
         )
     check_weights(folder, report)
-    return model.to(options.device).eval()
+    return model.eval() if told else model.to(options.device).eval()
 
 
 def check_weights(folder: str, report: Any) -> None:

@@ -13,6 +13,7 @@ from transformers import (
 from retake.core.adapter import Patches
 from retake.core.errors import ModelError
 from retake.core.frames import resized
+from retake.core.placement import held
 from retake.core.tokens import Selection
 from retake.models.llava_frames import FixedFrames, to_pixels
 from retake.models.stock import StockModel
@@ -35,6 +36,7 @@ class LlavaOnevision(StockModel):
     title: ClassVar[str] = "LLaVA-OneVision"
     video_token: ClassVar[str] = "<video>"
     image_token: ClassVar[str] = "<image>"
+    tower: ClassVar[str] = "vision_tower"
 
     def __init__(self, model: Any, tokenizer: Any, folder: str, rules: FixedFrames) -> None:
         super().__init__(model, tokenizer, folder, rules)
@@ -73,7 +75,7 @@ class LlavaOnevision(StockModel):
 
     def preprocess(self, frames: Tensor, size: tuple[int, int]) -> Patches:
         # Resized where bytes can be: accelerators interpolate floats only, and differently.
-        placed = resized(frames.cpu(), size).to(self.device)
+        placed = resized(frames.cpu(), size).to(self.tower_device)
         return to_pixels(placed, self.rules, self.model.config.vision_config.patch_size)
 
     def encode(self, patches: Patches) -> Tensor:
@@ -94,13 +96,14 @@ class LlavaOnevision(StockModel):
         depths = [
             depth % (len(layers) + 1) for depth in ([wanted] if isinstance(wanted, int) else wanted)
         ]
-        states = tower.embeddings(pixels.to(self.device))
+        states = tower.embeddings(pixels.to(self.tower_device))
         found = {0: states} if 0 in depths else {}
         for number, layer in enumerate(layers[: max(depths)], start=1):
             states = layer(states, attention_mask=None)
             if number in depths:
                 found[number] = states
-        return torch.cat([found[depth] for depth in depths], dim=-1)
+        # A tower that is spread leaves each layer's states where that layer is.
+        return torch.cat([found[depth].to(states.device) for depth in depths], dim=-1)
 
     def _with_newlines(self, steps: Tensor) -> Tensor:
         """`[F, N, C]` with a newline behind each frame or row, where the checkpoint has them."""
@@ -118,8 +121,8 @@ class LlavaOnevision(StockModel):
         return side, side
 
     def _newline_embedding(self, like: Tensor) -> Tensor:
-        newline: Tensor = self.model.model.image_newline.to(like.device, like.dtype)
-        return newline
+        # A weight of no module that is called: where it is offloaded, nothing brings it.
+        return held(self.model.model, "image_newline").to(like.device, like.dtype)
 
     def after_video(self) -> Tensor:
         none = super().after_video()

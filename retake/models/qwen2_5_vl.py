@@ -38,8 +38,8 @@ class Qwen25VL(Qwen2VL):
             torch.tensor([grid]), vision.spatial_merge_size, vision.window_size, vision.patch_size
         )
         return {
-            "window_index": index.to(self.device),
-            "cu_window_seqlens": bounds.to(self.device),
+            "window_index": index.to(self.tower_device),
+            "cu_window_seqlens": bounds.to(self.tower_device),
         }
 
     def video_positions(

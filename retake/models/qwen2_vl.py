@@ -35,6 +35,7 @@ class Qwen2VL(StockModel):
     title: ClassVar[str] = "Qwen2-VL"
     video_token: ClassVar[str] = "<|video_pad|>"
     image_token: ClassVar[str] = "<|image_pad|>"
+    tower: ClassVar[str] = "visual"
 
     def __init__(self, model: Any, tokenizer: Any, folder: str, rules: FrameRules) -> None:
         super().__init__(model, tokenizer, folder, rules)
@@ -67,12 +68,13 @@ class Qwen2VL(StockModel):
 
     def preprocess(self, frames: Tensor, size: tuple[int, int]) -> Patches:
         # Resized where bytes can be: accelerators interpolate floats only, and differently.
-        return to_patches(resized(frames.cpu(), size).to(self.device), self.rules)
+        return to_patches(resized(frames.cpu(), size).to(self.tower_device), self.rules)
 
     def encode(self, patches: Patches) -> Tensor:
-        grid = torch.tensor([patches.grid], device=self.device)
+        device = self.tower_device
+        grid = torch.tensor([patches.grid], device=device)
         features = self.model.model.get_video_features(
-            patches.values.to(self.device), grid, return_dict=True, **self.tower_facts(patches.grid)
+            patches.values.to(device), grid, return_dict=True, **self.tower_facts(patches.grid)
         ).pooler_output
         steps = patches.grid[0]
         return torch.cat(tuple(features)).reshape(steps, -1, features[0].shape[-1])

@@ -15,6 +15,7 @@ from transformers import PretrainedConfig
 
 from retake.core.adapter import LoadOptions, ModelAdapter, Prompt
 from retake.core.errors import ModelError, UsageError
+from retake.core.placement import execution_device
 from retake.models import checkpoints
 
 
@@ -30,6 +31,8 @@ class StockModel(ModelAdapter):
     #: What stands for a video, and for a picture, in the chat template.
     video_token: ClassVar[str]
     image_token: ClassVar[str]
+    #: The vision tower's name in the model.
+    tower: ClassVar[str]
 
     def __init__(self, model: Any, tokenizer: Any, folder: str, rules: Any) -> None:
         super().__init__(model, tokenizer, folder)
@@ -132,11 +135,18 @@ class StockModel(ModelAdapter):
         return embedded
 
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        like = torch.empty(0, dtype=torch.float32, device=positions.device)
+        rotary = self.language_model().rotary_emb
+        there = execution_device(rotary) or positions.device
+        like = torch.empty(0, dtype=torch.float32, device=there)
         # A batch of one: [1, Q] with 1-D RoPE, [3, 1, Q] with M-RoPE.
         places = positions if self.position_axes == 1 else positions[:, None]
-        cos, sin = self.language_model().rotary_emb(like, places)
-        return cos[0], sin[0]
+        cos, sin = rotary(like, places.to(there))
+        return cos[0].to(positions.device), sin[0].to(positions.device)
+
+    @property
+    def tower_device(self) -> torch.device:
+        """Where frames are encoded."""
+        return execution_device(getattr(self.model.model, self.tower)) or self.device
 
 
 def yarn(config: Any, factor: float) -> dict[str, Any]:

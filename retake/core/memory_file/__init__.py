@@ -5,6 +5,7 @@ and worth keeping. A file holds the pairs of every layer, and all that is needed
 they come from and whether a model may use them. No code is stored, and none is run on loading.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -37,12 +38,14 @@ def save_memory(memory: VideoMemory, path: str | Path) -> Path:
     return target
 
 
-def load_memory(path: str | Path, device: str | torch.device = "cpu") -> VideoMemory:
+def load_memory(
+    path: str | Path, device: str | torch.device | Sequence[torch.device] = "cpu"
+) -> VideoMemory:
     """The memory of a watched video, from the file that `VideoMemory.save` wrote.
 
     Args:
         path: the file.
-        device: that of the model that will be asked.
+        device: that of the model that will be asked; one for each layer, if it is spread.
 
     Raises:
         MemoryFileError: the file is missing, no memory, of a later version, cut short or
@@ -53,9 +56,10 @@ def load_memory(path: str | Path, device: str | torch.device = "cpu") -> VideoMe
     document = understand(plain, source)
     check(document, tensors, source)
     layers = range(len(document.compression.tokens_kept))
+    devices = _devices(device, len(layers))
     kept = tuple(tensors[name_of(layer, "kept")].numpy() for layer in layers)
     return VideoMemory(
-        cache=ArenaCache([_layer(tensors, layer, device) for layer in layers]),
+        cache=ArenaCache([_layer(tensors, layer, devices[layer]) for layer in layers]),
         next_position=document.next_position,
         kept=kept,
         compression=document.compression,
@@ -79,19 +83,39 @@ def _tensors(memory: VideoMemory) -> dict[str, Tensor]:
     return {**numbers, **pairs}
 
 
-def on_device(memory: VideoMemory, device: str | torch.device) -> VideoMemory:
-    """The same memory where a model can read it; itself, where it is there already."""
-    if all(layer.keys.device == torch.device(device) for layer in memory.cache.layers):
+def on_device(
+    memory: VideoMemory, device: str | torch.device | Sequence[torch.device]
+) -> VideoMemory:
+    """The same memory where a model can read it; itself, where it is there already.
+
+    Args:
+        memory: stays as it is.
+        device: one for all layers, or one for each.
+    """
+    devices = _devices(device, len(memory.cache.layers))
+    if all(
+        layer.keys.device == there
+        for layer, there in zip(memory.cache.layers, devices, strict=True)
+    ):
         return memory
     layers = [
         _arena(
-            layer.cached_positions().to(device),
-            layer.keys[:, :, : layer.length].to(device),
-            layer.values[:, :, : layer.length].to(device),
+            layer.cached_positions().to(there),
+            layer.keys[:, :, : layer.length].to(there),
+            layer.values[:, :, : layer.length].to(there),
         )
-        for layer in memory.cache.layers
+        for layer, there in zip(memory.cache.layers, devices, strict=True)
     ]
     return attrs.evolve(memory, cache=ArenaCache(layers))
+
+
+def _devices(
+    device: str | torch.device | Sequence[torch.device], layers: int
+) -> list[torch.device]:
+    """A device for each layer."""
+    if isinstance(device, (str, torch.device)):
+        return [torch.device(device)] * layers
+    return list(device)
 
 
 def _layer(tensors: dict[str, Tensor], layer: int, device: str | torch.device) -> ArenaLayer:
