@@ -12,6 +12,9 @@ from typing import Any
 import attrs
 import pytest
 import torch
+from click.testing import CliRunner
+from retake_cli.main import cli
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import retake
@@ -52,16 +55,23 @@ def test_on_the_device(what: list[str]) -> None:
 _PARTS = [*("--compressor", "pivotkv", "--keep-ratio", "0.25"), *("--dtype", "float32")]
 
 
-def _run(backend: str) -> Any:
-    command = ["run", "clip:short", *_PARTS, "--json", "--backend", backend]
-    done = _python("-m", "retake_cli", *command)
+def _retake(backend: str, *command: str) -> str:
+    """What `retake` prints: on the device as a process of its own, on the CPU in this one."""
+    arguments = [*command, *_PARTS, "--backend", backend]
+    if backend == "cpu":
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+    done = _python("-m", "retake_cli", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
+    return done.stdout
 
 
 def test_a_whole_run() -> None:
     """`retake run` gives the answers, and fills the caches, that it does on the CPU."""
-    here, there = _run("npu"), _run("cpu")
+    here, there = (
+        json.loads(_retake(backend, "run", "clip:short", "--json")) for backend in ("npu", "cpu")
+    )
     assert here["config"]["model"]["backend"] == "npu"
     for name in ("answer", "token_ids", "cache_tokens"):
         assert [each[name] for each in here["answers"]] == [each[name] for each in there["answers"]]
@@ -72,10 +82,7 @@ def test_a_whole_watch(tmp_path: Path) -> None:
     held = {}
     for backend in ("npu", "cpu"):
         path = str(tmp_path / f"{backend}.retake")
-        done = _python(
-            *("-m", "retake_cli", "watch", "clip:short", *_PARTS, "-o", path, "--backend", backend)
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        _retake(backend, "watch", "clip:short", "-o", path)
         held[backend] = retake.load_memory(path)
     assert held["npu"].compression == held["cpu"].compression
     for mine, theirs in zip(held["npu"].kept, held["cpu"].kept, strict=True):
@@ -88,7 +95,31 @@ class _Denying(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         assert name not in ascend.DENIED, f"{func}: {ascend.DENIED[name]}"
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+            # In inference mode these arrive whole, and what they are made of unseen.
+            with self:
+                result = func.decompose(*args, **kwargs or {})
+            if result is not NotImplemented:
+                return result
         return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: nn.functional.max_pool1d(x[None], 3),
+        lambda x: nn.functional.max_pool2d(x[None], 3),
+        lambda x: nn.functional.adaptive_max_pool1d(x[None], 3),
+        lambda x: x.scatter(0, torch.zeros(1, 8, dtype=torch.int64), x[:1]),
+        lambda x: x.unique_consecutive(),
+        lambda x: x.std(),
+    ],
+)
+def test_what_is_denied_is_noticed(mode: Any, call: Any) -> None:
+    """The tests below would fail, however an operator is reached."""
+    with mode(), _Denying(), pytest.raises(AssertionError, match=r"aten\."):
+        call(torch.randn(8, 8))
 
 
 @pytest.mark.parametrize("selector", selectors.names())
