@@ -302,7 +302,10 @@ class Original:
         line = self.tensors["model.image_newline"]
         if newline == "grid":
             x = torch.cat((x, line.expand(*x.shape[:2], 1, -1)), dim=2)
-        flat = x.flatten(0, 2)
+        x = x.flatten(1, 2)
+        if newline == "frame":
+            x = torch.cat((x, line.expand(len(x), 1, -1)), dim=1)
+        flat = x.flatten(0, 1)
         return torch.cat((flat, line[None])) if newline == "one_token" else flat
 
     def logits(self, embedded: Tensor) -> Tensor:

@@ -80,11 +80,12 @@ def original_tensors(folder: Path, siglip: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("tower", [True, False], ids=["own-tower", "separate-tower"])
+@pytest.mark.parametrize("shards", [1, 3])
 def test_logits_are_those_of_the_original_names(
-    tmp_path: Path, siglip: Path, tied: bool, tower: bool
+    tmp_path: Path, siglip: Path, tied: bool, tower: bool, shards: int
 ) -> None:
     """Computed with transformers' forward from pixels and token ids, and by hand."""
-    source = make_original(tmp_path / "a", tied=tied, tower=tower)
+    source = make_original(tmp_path / "a", tied=tied, tower=tower, shards=shards)
     convert_llava_video(source, tmp_path / "b", vision=siglip)
     model = loaded(tmp_path / "b")
     by_hand = Original(original_tensors(source, siglip), CONFIG)
@@ -99,19 +100,34 @@ def test_logits_are_those_of_the_original_names(
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
 
 
-def test_the_adapter_lays_out_llava_videos_newlines(original: Path, converted: Path) -> None:
-    """Loaded by retake: a newline behind every row, and the same logits."""
+@pytest.mark.parametrize(
+    ("newline", "tokens"),
+    [
+        ("grid", 4 * 3 * (3 + 1)),
+        ("frame", 4 * (3 * 3 + 1)),
+        ("one_token", 4 * 3 * 3 + 1),
+        ("no_token", 4 * 3 * 3),
+    ],
+)
+def test_the_adapter_puts_newlines_where_the_original_did(
+    tmp_path: Path, siglip: Path, newline: str, tokens: int
+) -> None:
+    """Loaded by retake: the video's tokens, newlines among them, and the same logits."""
+    original = make_original(tmp_path / "a", mm_newline_position=newline)
+    done = convert_llava_video(original, tmp_path / "b", vision=siglip)
+    assert len(done.notes) == (newline != "one_token")
     options = LoadOptions(device=torch.device("cpu"), dtype=torch.float32, kernel="sdpa")
-    adapter = LlavaOnevision.load(converted, options)
+    adapter = LlavaOnevision.load(tmp_path / "b", options)
     by_hand = Original(tensors_of(original), CONFIG)
-    video = adapter.encode(Patches(PIXELS, (4, 5, 5))).flatten(0, 1)
-    expected = by_hand.video(PIXELS, "grid")
-    assert len(expected) == 4 * 3 * (3 + 1)
+    steps = adapter.encode(Patches(PIXELS, (4, 5, 5))).flatten(0, 1)
+    video = torch.cat((steps, adapter.after_video()))
+    expected = by_hand.video(PIXELS, newline)
+    assert len(expected) == tokens
     torch.testing.assert_close(video.detach(), expected, atol=1e-5, rtol=0)
     embedded = torch.cat((adapter.embed(BEFORE), video, adapter.embed(BEHIND)))[None]
     with torch.no_grad():
         logits = adapter.model(inputs_embeds=embedded).logits[0]
-    wanted = by_hand.ask(BEFORE, PIXELS, BEHIND, "grid")
+    wanted = by_hand.ask(BEFORE, PIXELS, BEHIND, newline)
     torch.testing.assert_close(logits, wanted, atol=1e-4, rtol=0)
 
 
@@ -268,9 +284,6 @@ def test_what_the_config_leaves_open_is_said(tmp_path: Path, siglip: Path) -> No
     assert done.layout["mm_spatial_pool_stride"] == 2
     assert len(done.notes) == 2
     assert "mm_newline_position" in done.notes[0]
-    other = make_original(tmp_path / "c", mm_spatial_pool_mode="average")
-    (note,) = convert_llava_video(other, tmp_path / "d", vision=siglip).notes
-    assert "average pooling" in note
 
 
 def test_text_folder_fills_what_is_missing(tmp_path: Path, siglip: Path) -> None:
@@ -311,6 +324,28 @@ def test_again_keeps_what_is_right(tmp_path: Path, original: Path, siglip: Path)
     assert hashes(folder) == before
     same = (folder / "model-00001-of-00003.safetensors").stat()
     assert (same.st_ino, same.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+
+
+def test_a_folder_loads_only_while_it_is_whole(
+    tmp_path: Path, original: Path, siglip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before a damaged file is written again, config.json goes; it comes back last."""
+    folder = tmp_path / "b"
+    convert_llava_video(original, folder, vision=siglip)
+    before = hashes(folder)
+    (folder / "model-00002-of-00003.safetensors").write_bytes(b"damaged")
+
+    def stopped(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            convert_llava_video(original, folder, vision=siglip)
+    assert not (folder / "config.json").exists()
+    assert not list(folder.glob("*.part"))
+    convert_llava_video(original, folder, vision=siglip)
+    assert hashes(folder) == before
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="counts memory as Linux and macOS do")

@@ -36,7 +36,8 @@ _REFUSED: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "slow and fast": ({"add_faster_video": True}, ("add_faster_video",)),
     "quantised": ({"quantization_config": {"bits": 4}}, ("quantization_config",)),
     "newline": ({"mm_newline_position": "girds"}, ("'girds'", "near: grid")),
-    "pooling": ({"mm_spatial_pool_mode": "sum"}, ("'sum'", "bilinear, average, max")),
+    "pooling": ({"mm_spatial_pool_mode": "average"}, ("'average'", "Allowed is bilinear")),
+    "stride": ({"mm_spatial_pool_stride": 4}, ("mm_spatial_pool_stride = 4", "Allowed is 2")),
     "another tower": ({"mm_hidden_size": 1024}, ("1024", "24", "--vision")),
     "missing": (
         {"drop": ("model.norm.weight", "model.image_newline")},
@@ -94,6 +95,13 @@ def test_folders_that_are_no_checkpoints(tmp_path: Path, siglip: Path) -> None:
     (tmp_path / "empty").mkdir()
     says(r"no config\.json", tmp_path / "empty")
     source = make_original(tmp_path / "a")
+    index = source / "model.safetensors.index.json"
+    listed = index.read_text()
+    index.write_text('{"weight_map": {"a": "../b.safetensors"}}')
+    says(r"outside its folder: \.\./b\.safetensors", source)
+    index.write_text('{"weight_map": {"a": 3}}')
+    says("is damaged", source)
+    index.write_text(listed)
     says("'google/siglip-tiny', which is not known", source, None)
     says("holds no vision tower", make_original(tmp_path / "blind", tower=False), None)
     says("'llava', not a SigLIP", source, source)
@@ -133,7 +141,8 @@ def test_another_conversions_folder_is_refused(tmp_path: Path, siglip: Path) -> 
         with pytest.raises(RetakeError, match=words):
             convert_llava_video(original, folder, vision=siglip)
     other = make_original(tmp_path / "other", mm_newline_position="frame")
-    for source, dtype in ((other, None), (original, torch.float16)):
+    trained = make_original(tmp_path / "trained", seed=1)  # differs in nothing but numbers
+    for source, dtype in ((other, None), (trained, None), (original, torch.float16)):
         with pytest.raises(RetakeError, match="another checkpoint, or one with other options"):
             convert_llava_video(source, converted, vision=siglip, dtype=dtype)
     assert {path.name: path.read_bytes() for path in converted.iterdir()} == before

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from retake.core.errors import ModelError
 from retake.models.llava_conversion import beside, copying, naming, plan, settings
-from retake.models.llava_conversion.folder import Destination
+from retake.models.llava_conversion.folder import LAST, Destination
 from retake.models.llava_conversion.source import Source, read_source
 from retake.models.llava_conversion.tensor_file import NAMES, Stored
 
@@ -130,7 +130,7 @@ class _Job:
             kept = _write(self.shards, target, lambda done: progress("convert", done, whole))
             if len(self.shards) > 1:
                 self.small["model.safetensors.index.json"] = self._index()
-            self.small["config.json"] = self.settings.to_json_string().encode()
+            self.small[LAST] = self.settings.to_json_string().encode()
             for name, content in self.small.items():
                 path = target.folder / name
                 if not path.is_file() or path.read_bytes() != content:
@@ -172,6 +172,7 @@ def _write(shards: list[plan.Shard], target: Destination, told: Callable[[int], 
             kept += 1
         else:
             so_far = done
+            target.reopen()
             target.put(shard.name, copying.content(shard), count)
         done += shard.size
     return kept

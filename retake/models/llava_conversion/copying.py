@@ -78,14 +78,20 @@ def is_finished(shard: Shard, path: Path, told: Callable[[int], None]) -> bool:
         shard: what should be there.
         path: the file, which need not exist.
         told: called with the bytes of each block that is right.
+
+    Raises:
+        ModelError: it cannot be read, or the original cannot.
     """
     if not path.is_file() or path.stat().st_size != shard.size:
         return False
-    with path.open("rb") as file:
-        for block in content(shard):
-            if file.read(len(block)) != block:
-                return False
-            told(len(block))
+    try:
+        with path.open("rb") as file:
+            for block in content(shard):
+                if file.read(len(block)) != block:
+                    return False
+                told(len(block))
+    except OSError as error:
+        raise ModelError(f"Cannot read '{path}': {error.strerror}.") from error
     return True
 
 

@@ -12,6 +12,8 @@ from retake.core.errors import ModelError, UsageError
 
 #: Written first: says what the folder is the conversion of.
 MARK = "retake-conversion.json"
+#: Written last: without it, nothing loads the folder.
+LAST = "config.json"
 _FORMAT = "retake.convert/1"
 _PART = ".part"
 
@@ -77,13 +79,23 @@ class Destination:
         Raises:
             ModelError: there are fewer.
         """
-        free = shutil.disk_usage(self.folder).free
+        with self._writing(self.folder):
+            free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise ModelError(
                 f"The disk of '{self.folder}' is too full: {needed / 2**30:.1f} GiB are to be "
                 f"written, {free / 2**30:.1f} GiB are free.",
                 hint="Free some, or choose a folder on another disk.",
             )
+
+    def reopen(self) -> None:
+        """Let nothing load the folder until it is whole again: weights are about to change.
+
+        Raises:
+            ModelError: the system refuses.
+        """
+        with self._writing(self.folder / LAST):
+            (self.folder / LAST).unlink(missing_ok=True)
 
     def put(
         self, name: str, blocks: Iterable[bytes], told: Callable[[int], None] | None = None

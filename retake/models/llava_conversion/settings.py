@@ -17,7 +17,6 @@ ARCHITECTURE = "LlavaQwenForCausalLM"
 _CONVERTED = "LlavaOnevisionForConditionalGeneration"
 _MODEL_TYPES = ("llava", "llava_qwen")
 _NEWLINES = ("grid", "frame", "one_token", "no_token")
-_POOLINGS = ("bilinear", "average", "max")
 #: Without any of these, `transformers` would fill in the values of another model.
 _TEXT_NEEDED = (
     "vocab_size",
@@ -179,7 +178,8 @@ def video_layout(folder: Path, config: dict[str, Any]) -> tuple[dict[str, Any], 
         "add_time_instruction". The original code's defaults stand in for missing ones.
 
     Raises:
-        ModelError: a value is none of the original's.
+        ModelError: a value is none of the original's, or a pooling that the model of
+            transformers has not.
     """
     layout: dict[str, Any] = {
         "mm_newline_position": config.get("mm_newline_position"),
@@ -196,19 +196,19 @@ def video_layout(folder: Path, config: dict[str, Any]) -> tuple[dict[str, Any], 
         if layout[key] is None:
             layout[key] = default
             notes.append(f"config.json has no {key}; the original code's default is {default}")
-    for key, allowed in (
-        ("mm_newline_position", _NEWLINES),
-        ("mm_spatial_pool_mode", _POOLINGS),
-    ):
-        if layout[key] not in allowed:
-            close = nearest(str(layout[key]), allowed, count=1)
-            guess = f" (near: {close[0]})" if close else ""
-            raise _unlike(folder, key, layout[key], f"{', '.join(allowed)}{guess}")
-    pooled = (layout["mm_spatial_pool_mode"], layout["mm_spatial_pool_stride"])
-    if pooled != ("bilinear", 2):
+    newline = layout["mm_newline_position"]
+    if newline not in _NEWLINES:
+        close = nearest(str(newline), _NEWLINES, count=1)
+        guess = f" (near: {close[0]})" if close else ""
+        raise _unlike(folder, "mm_newline_position", newline, f"{', '.join(_NEWLINES)}{guess}")
+    for key, only in (("mm_spatial_pool_mode", "bilinear"), ("mm_spatial_pool_stride", 2)):
+        if layout[key] != only:
+            allowed = f"{only}: transformers' model pools bilinearly, two by two"
+            raise _unlike(folder, key, layout[key], allowed)
+    if newline != "one_token":
         notes.append(
-            f"config.json asks for {pooled[0]} pooling by {pooled[1]}; transformers' model pools "
-            "bilinearly by 2"
+            f"retake puts newlines where config.json says ({newline}); the forward of "
+            "transformers itself puts one behind the video"
         )
     return layout, notes
 

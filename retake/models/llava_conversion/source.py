@@ -10,6 +10,7 @@ from attrs import frozen
 from retake.core.errors import ModelError
 from retake.models.llava_conversion.tensor_file import Stored, stored_tensors
 
+_SAMPLE = 512  # bytes of a tensor that tell it from another
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("pytorch_model*.bin", "mm_projector*.bin", "consolidated*.pth")
 _ADAPTERS = ("adapter_config.json", "adapter_model.*", "non_lora_trainables.bin")
@@ -23,8 +24,9 @@ class Source:
         folder: where it lies.
         config: its config.json.
         shards: the tensors of each of its files, in the files' order.
-        identity: a hash of its configuration and of its files' headers, for telling two
-            checkpoints apart.
+        identity: a hash of its configuration, of its files' headers and of the first numbers of
+            each tensor, for telling two checkpoints apart: those of two trainings of one model
+            differ in nothing but numbers.
     """
 
     folder: Path
@@ -62,7 +64,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_source(folder: Path) -> Source:
-    """A checkpoint's configuration and the places of its tensors; no tensor is read.
+    """A checkpoint's configuration and the places of its tensors, of which none is read whole.
 
     Raises:
         ModelError: files are missing or damaged, weights are pickled, or it is an adapter (LoRA).
@@ -76,6 +78,7 @@ def read_source(folder: Path) -> Source:
     for file in files:
         found, header = stored_tensors(file)
         digest.update(header)
+        digest.update(_first_numbers(file, found))
         for stored in found:
             if stored.name in seen:
                 raise ModelError(
@@ -86,6 +89,18 @@ def read_source(folder: Path) -> Source:
             seen[stored.name] = file
         shards.append(tuple(found))
     return Source(folder, config, tuple(shards), digest.hexdigest())
+
+
+def _first_numbers(file: Path, tensors: list[Stored]) -> bytes:
+    try:
+        with file.open("rb", buffering=0) as opened:
+            first = []
+            for each in tensors:
+                opened.seek(each.start)
+                first.append(opened.read(min(_SAMPLE, each.stop - each.start)))
+    except OSError as error:
+        raise ModelError(f"Cannot read '{file}': {error.strerror}.") from error
+    return b"".join(first)
 
 
 def _refuse_adapters(folder: Path) -> None:
@@ -107,8 +122,11 @@ def _files(folder: Path) -> list[Path]:
         return found
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        elsewhere = [name for name in names if Path(name).name != name]
     except (ValueError, KeyError, AttributeError, TypeError, OSError) as error:
         raise ModelError(f"'{index}' is damaged: {error!r}.") from error
+    if elsewhere:
+        raise ModelError(f"'{index}' names files outside its folder: {shortened(elsewhere)}.")
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise ModelError(
