@@ -8,15 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from retake.backends import cuda_flash_attn
 from retake.core.backend import Backend
 
 
 @attrs.frozen
 class CUDA(Backend):
-    """Runs on the current CUDA device, in torch's flash kernel and a Triton kernel of its own.
+    """Runs on the current CUDA device, or on several over which a model is spread.
 
-    What they cannot serve (flash: float32, heads of more than 256; Triton: not installed) runs
-    in the portable blocks that every device has.
+    Attention is the flash-attn package's where it is installed and serves, else torch's flash
+    kernel's; attention mass is a Triton kernel's. What these cannot serve (flash: float32, heads
+    of more than 256; Triton: not installed) runs in the portable blocks that every device has.
     """
 
     name: ClassVar[str] = "cuda"
@@ -38,6 +40,8 @@ class CUDA(Backend):
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor, scaling: float) -> Tensor:
         count, total = queries.shape[2], keys.shape[2]
+        if self.kernel != "eager" and cuda_flash_attn.serves(queries, keys, values):
+            return cuda_flash_attn.attend(queries, keys, values, scaling)
         if (
             self.kernel == "eager"
             or count in (1, total)
@@ -65,20 +69,35 @@ class CUDA(Backend):
             return cuda_attention_mass.attention_mass(queries, keys, scaling)
 
     def reset_peak_memory(self) -> None:
-        torch.cuda.reset_peak_memory_stats(self.device)
+        for number in range(torch.cuda.device_count()):
+            torch.cuda.reset_peak_memory_stats(number)
 
     def peak_memory(self) -> int | None:
-        return torch.cuda.max_memory_allocated(self.device)
+        # Of a model that is spread each card holds a part. Cards need not peak at the same time,
+        # so this is what all of them together must have, and at least what they held at once.
+        cards = range(torch.cuda.device_count())
+        return sum(torch.cuda.max_memory_allocated(number) for number in cards)
 
     def synchronize(self) -> None:
         torch.cuda.synchronize(self.device)
+        for number in range(torch.cuda.device_count()):
+            # Waiting for a card that nothing uses would claim memory on it.
+            if torch.cuda.memory_reserved(number):
+                torch.cuda.synchronize(number)
 
     def describe(self) -> str:
         name = f"{self.device} {torch.cuda.get_device_name(self.device)}"
         if self.kernel == "eager":
             return f"{name}, eager attention"
         mass = "by a Triton kernel" if _has_triton() else "in blocks, Triton is not installed"
-        return f"{name}, sdpa attention (flash in 16 bits), attention mass {mass}"
+        return f"{name}, {self._attention()}, attention mass {mass}"
+
+    def _attention(self) -> str:
+        """What attends in 16 bits; float32 is attended to in blocks always."""
+        reason = cuda_flash_attn.why_not(self.device)
+        if reason is None:
+            return f"flash-attn {cuda_flash_attn.release()} in 16 bits, blocks in 32"
+        return f"torch's flash kernel in 16 bits ({reason}), blocks in 32"
 
 
 def _has_triton() -> bool:
