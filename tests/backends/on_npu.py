@@ -20,6 +20,7 @@ from retake.backends import npu
 from retake.core.attention import attend_eager
 from retake.loading import make_backend
 from tests.backends import ascend
+from tests.tiny import MAKERS
 
 REFUSED = torch_npu.RefusedError
 
@@ -133,6 +134,24 @@ def test_a_video_is_not_sent_back(checkpoint: Path, clip: Path) -> None:
     width = model.adapter.model.config.text_config.hidden_size
     features = memory.compression.tokens_selected * width * model.adapter.dtype.itemsize
     assert back < features / 2
+
+
+def test_spread_over_both(clip: Path, tmp_path: Path) -> None:
+    """A model whose layers are on two devices keeps and answers what it does on the CPU."""
+    language = "model.language_model"
+    first = ("model.visual", f"{language}.embed_tokens", f"{language}.layers.0")
+    second = (f"{language}.layers.1", f"{language}.norm", f"{language}.rotary_emb", "lm_head")
+    spread = {"device_map": {**dict.fromkeys(first, 0), **dict.fromkeys(second, 1)}}
+    folder = MAKERS["qwen2-vl"](tmp_path / "model")
+    options: Any = {"video": {"long_side": 112}, "generate": {"max_new_tokens": 5}}
+    made = []
+    for given in ({"backend": "npu", **spread}, {"backend": "cpu"}):
+        model = retake.load(folder, dtype="float32", keep_ratio=0.3, **given, **options)
+        memory = model.watch(clip)
+        made.append((*(kept.tolist() for kept in memory.kept), model.ask("Why?", memory).text))
+        places = [str(layer.keys.device) for layer in memory.cache.layers]
+        assert places == (["npu:0", "npu:1"] if given["backend"] == "npu" else ["cpu", "cpu"])
+    assert made[0] == made[1]
 
 
 def test_random_answers_are_the_devices(checkpoint: Path, clip: Path) -> None:
