@@ -20,7 +20,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from retake.core.adapter import ModelAdapter
 from retake.core.backend import Backend
-from retake.measure.flops import COUNTED, attention_flops, mass_flops, module_flops
+from retake.measure.flops import attention_flops, is_counted, mass_flops, module_flops
 
 _NAME = "retake-counting"
 # What is being counted, by the identity of a tower's configuration: its attention modules carry
@@ -105,7 +105,7 @@ def counting(adapter: ModelAdapter, backend: Backend) -> Iterator[tuple[Tally, B
     tally = Tally(_uncounted(adapter.model))
     with ExitStack() as undo:
         for module, part in parts.items():
-            if isinstance(module, COUNTED):
+            if is_counted(module):
                 handle = module.register_forward_hook(_hook(tally, part))
                 undo.callback(handle.remove)
         start = adapter.language_model().register_forward_pre_hook(lambda *_: tally.next_pass())
@@ -163,15 +163,17 @@ def _hook(tally: Tally, part: str) -> Any:
 
 def _uncounted(model: nn.Module) -> float:
     """The share of the model's matrices that no counted module owns; embeddings only look up."""
-    known = (*COUNTED, nn.Embedding)
+    known = {
+        module: is_counted(module) or isinstance(module, nn.Embedding) for module in model.modules()
+    }
     sizes = {True: 0, False: 0}
     seen: set[int] = set()
     # Those with a formula first: a head may share its matrix with the embedding.
-    for module in sorted(model.modules(), key=lambda each: not isinstance(each, known)):
+    for module in sorted(known, key=lambda each: not known[each]):
         for weight in module.parameters(recurse=False):
             if weight.ndim > 1 and id(weight) not in seen:
                 seen.add(id(weight))
-                sizes[isinstance(module, known)] += weight.numel()
+                sizes[known[module]] += weight.numel()
     return sizes[False] / max(1, sum(sizes.values()))
 
 

@@ -5,12 +5,27 @@ matrix products they are small.
 """
 
 from math import prod
+from typing import Any
 
 from torch import Tensor, nn
 
 #: Modules whose work is counted from their weight and their output.
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 COUNTED = (nn.Linear, *CONVOLUTIONS)
+
+
+def is_counted(module: nn.Module) -> bool:
+    """Whether `module_flops` has a formula for a module.
+
+    Quantised layers need not be `nn.Linear`; they are known by the features that they say.
+    """
+    return isinstance(module, COUNTED) or _is_linear(module)
+
+
+def _is_linear(module: nn.Module) -> bool:
+    features = (getattr(module, name, None) for name in ("in_features", "out_features"))
+    # One that wraps another would be counted twice.
+    return all(isinstance(each, int) for each in features) and not any(module.children())
 
 
 def visible_pairs(queries: int, keys: int, *, causal: bool) -> int:
@@ -54,12 +69,13 @@ def module_flops(module: nn.Module, output: Tensor) -> int:
     """What one call of a linear or convolutional module computed: 2 · outputs · inputs of each.
 
     Args:
-        module: one of `COUNTED`.
+        module: one that `is_counted`.
         output: what the call returned.
     """
-    if isinstance(module, nn.Linear):
-        return 2 * output.numel() * module.in_features
     if isinstance(module, CONVOLUTIONS):
         inputs = module.in_channels // module.groups * prod(module.kernel_size)
         return 2 * output.numel() * inputs
+    if is_counted(module):
+        linear: Any = module
+        return 2 * output.numel() * int(linear.in_features)
     raise TypeError(f"no formula for a {type(module).__name__}")

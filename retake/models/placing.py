@@ -68,7 +68,7 @@ def library_errors(folder: str, config: Any) -> Iterator[None]:
 
 _INSTALL = {
     "bitsandbytes": "pip install bitsandbytes",
-    "gptq": "pip install gptqmodel",
+    "gptq": "pip install gptqmodel optimum",
     "awq": "pip install gptqmodel",
 }
 
