@@ -91,6 +91,14 @@ def test_a_spread_model_is_the_same_model(family: str, folder: Path, device_map:
     assert set(spread.layer_devices) == {torch.device("cpu")}
 
 
+def test_a_shared_weight_counts_once(family: str, tmp_path: Path) -> None:
+    """A head that is the embeddings stays so for the fingerprint when both are offloaded."""
+    tied = MAKERS[family](tmp_path / "tied", tie_word_embeddings=True)
+    plain = _adapter(family, tied, None)
+    for device_map in ({"": "disk"}, _offloaded(family)):
+        assert _adapter(family, tied, device_map).fingerprint == plain.fingerprint
+
+
 def test_another_models_fingerprint_differs(family: str, folder: Path, tmp_path: Path) -> None:
     """Offloading hides no weight: another seed is another model."""
     other = MAKERS[family](tmp_path / "other", seed=7)
