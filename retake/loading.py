@@ -166,6 +166,7 @@ def load_adapter(options: ModelOptions, backend: Backend) -> tuple[ModelAdapter,
         path,
         LoadOptions(
             device=backend.device,
+            on_host=backend.on_host,
             dtype=dtype,
             kernel=options.attention,
             yarn_factor=options.yarn_factor,

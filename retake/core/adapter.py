@@ -22,6 +22,7 @@ class LoadOptions:
 
     Attributes:
         device: where the weights are placed.
+        on_host: whether that is the host's own memory.
         dtype: of the weights and the computation.
         kernel: attention of the vision tower, "sdpa" or "eager".
         yarn_factor: stretch the context by YaRN (arXiv 2309.00071) so many times; None leaves
@@ -30,6 +31,7 @@ class LoadOptions:
     """
 
     device: torch.device = attrs.field(factory=lambda: torch.device("cpu"))
+    on_host: bool = True
     dtype: torch.dtype = torch.float32
     kernel: str = "sdpa"
     yarn_factor: float | None = None

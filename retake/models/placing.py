@@ -38,8 +38,8 @@ def placed(config: Any, options: LoadOptions) -> dict[str, Any]:
     if options.device_map is None:
         return {"device_map": {"": options.device}}
     told: dict[str, Any] = {"device_map": options.device_map}
-    if isinstance(options.device_map, str) and options.device.type == "cpu":
-        # Asked for the CPU, it must not be spread over GPUs that are there besides.
+    if isinstance(options.device_map, str) and options.on_host:
+        # Asked for the host, it must not be spread over GPUs that are there besides.
         from accelerate.utils import get_max_memory
 
         told["max_memory"] = {"cpu": get_max_memory()["cpu"]}
