@@ -3,10 +3,11 @@
 What this module does not know: videos, frames, which model families and methods there are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
+import torch
 from transformers import GenerationConfig
 
 from retake.core.adapter import ModelAdapter
@@ -35,6 +36,7 @@ class Asking:
 
     def __init__(self, parts: Parts, memory: VideoMemory, rules: GenerateOptions) -> None:
         check_maker(parts.adapter, parts.config.model, memory)
+        check_place(parts.adapter, memory)
         self._parts = parts
         self._memory = memory
         self._rules = rules
@@ -139,6 +141,27 @@ def check_maker(adapter: ModelAdapter, model: ModelOptions, memory: VideoMemory)
         f"in {model.dtype} ({adapter.fingerprint}).",
         hint="Ask with the model that made it, or watch the video anew with this one.",
     )
+
+
+def check_place(adapter: ModelAdapter, memory: VideoMemory) -> None:
+    """Refuse a memory whose pairs are not where the model's layers would read them."""
+    held = [layer.keys.device for layer in memory.cache.layers if layer.is_initialized]
+    wanted = adapter.layer_devices
+    if all(_place(a) == _place(b) for a, b in zip(held, wanted, strict=False)):
+        return
+    raise UsageError(
+        f"This memory is on {_listed(held)}, the model's layers are on {_listed(wanted)}.",
+        hint="retake.load_memory(path, model.adapter.layer_devices) loads it to where they are.",
+    )
+
+
+def _place(device: torch.device) -> tuple[str, int]:
+    """A device, whether or not its number was said."""
+    return device.type, device.index or 0
+
+
+def _listed(devices: Iterable[torch.device]) -> str:
+    return ", ".join(dict.fromkeys(map(str, devices)))
 
 
 def _engine(parts: Parts, memory: VideoMemory) -> Engine:

@@ -103,6 +103,16 @@ def test_another_model_is_refused(
             assert words in caught.value.message
 
 
+def test_a_memory_elsewhere_is_refused(load: Any, clip: Path, tmp_path: Path) -> None:
+    """Pairs on another device than the layers that would read them: said, with the way out."""
+    model = load(keep_ratio=0.5)
+    path = model.watch(clip).save(tmp_path / "m.retake")
+    elsewhere = retake.load_memory(path, "meta")
+    with pytest.raises(UsageError, match=r"is on meta, the model's layers are on cpu") as raised:
+        model.ask("What?", elsewhere)
+    assert "model.adapter.layer_devices" in str(raised.value)
+
+
 def test_memory_of_an_attached_model(checkpoint: Path, clip: Path, tmp_path: Path) -> None:
     """Also of one in a dtype that no option names."""
     loaded = Qwen2VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float64)
