@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
+from torch import Tensor
 
 from retake.core import config as options
 from retake.core.adapter import ModelAdapter, Prompt
@@ -33,7 +34,6 @@ from retake.core.stages import StageClock
 from retake.core.stream import selection_stream
 from retake.core.tokens import Selection, VisualTokens
 from retake.footage import Footage
-from retake.video.sampling import mean_spacing
 
 #: Tokens set aside for a question that is not known when a video is watched.
 DEFAULT_RESERVE = 64
@@ -87,7 +87,6 @@ class Watching:
         self._ended = False
         self._rows = 0
         self._pivots = 0
-        self._step_seconds = 1.0
         self._prefill: Prefill | None = None
         self._allowance: Allowance | RatioAllowance | None = None
 
@@ -159,7 +158,7 @@ class Watching:
         else:
             self._check_fits(done)
         own = self._parts.adapter.video_positions(
-            len(self._prefix), chunk, self._grid, self._step_seconds
+            len(self._prefix), chunk, self._grid, self._seconds(chunk)
         )
         self._prefill.feed(chunk, own, keep)
         self._progress("prefill", done, expected or 0)
@@ -191,7 +190,6 @@ class Watching:
 
     def _start(self, expected: int | None) -> Prefill:
         """Plan the budget, take memory for it, and prefill the text before the video."""
-        self._step_seconds = self._seconds_per_step()
         self._allowance = self._plan(expected)
         largest = self._chunk_tokens()
         kept = largest if expected is None else expected
@@ -209,10 +207,20 @@ class Watching:
         engine = Engine(self._parts.adapter, self._parts.compressor, policy, self._parts.backend)
         return engine.start(ids, self._text + max(1, kept) + spare)
 
-    def _seconds_per_step(self) -> float:
-        """Seconds of video from one step to the next; of a stream, as far as it was seen."""
-        spacing = self._footage.seconds_per_frame or self._seen.spacing()
-        return (spacing or 1.0) * self._parts.adapter.frames_per_step
+    def _seconds(self, chunk: Selection) -> Tensor | None:
+        """Seconds from the video's start to each token's step; None where no family asks.
+
+        A file's steps are evenly apart, as the rate says; a stream's where its own times say.
+        """
+        adapter = self._parts.adapter
+        if not adapter.absolute_time:
+            return None
+        spacing = self._footage.seconds_per_frame
+        if spacing is not None:
+            # In float32 and in this order, as published: cutting off is sensitive to rounding.
+            return chunk.steps.float() * (spacing * adapter.frames_per_step)
+        times = torch.from_numpy(self._seen.times()[:: adapter.frames_per_step])
+        return (times - times[0]).float().to(chunk.steps.device)[chunk.steps]
 
     def _plan(self, expected: int | None) -> Allowance | RatioAllowance | None:
         """How the compressor's budget is spent; None for one that never evicts."""
@@ -350,9 +358,9 @@ class _Seen:
         self._times.append(batch.timestamps)
         self._count += len(batch)
 
-    def spacing(self) -> float | None:
-        """Seconds from one frame to the next, on average."""
-        return mean_spacing(np.concatenate(self._times)) if self._times else None
+    def times(self) -> np.ndarray[Any, Any]:
+        """Seconds at which each frame is shown."""
+        return np.concatenate(self._times)
 
     @property
     def last_index(self) -> int:
@@ -364,5 +372,4 @@ class _Seen:
 
     def columns(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Numbers and times of all frames."""
-        indices, times = np.concatenate(self._indices), np.concatenate(self._times)
-        return tuple(indices.tolist()), tuple(times.tolist())
+        return tuple(np.concatenate(self._indices).tolist()), tuple(self.times().tolist())

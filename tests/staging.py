@@ -62,9 +62,8 @@ class Stage:
 
     @property
     def own_positions(self) -> Tensor:
-        return self.adapter.video_positions(
-            len(self.prefix), self.selection, self.grid, self.seconds_per_step
-        )
+        seconds = self.selection.steps.float() * self.seconds_per_step
+        return self.adapter.video_positions(len(self.prefix), self.selection, self.grid, seconds)
 
     def engine(
         self,

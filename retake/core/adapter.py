@@ -126,7 +126,7 @@ class ModelAdapter(ABC):
         start: int,
         selection: Selection,
         grid: tuple[int, int],
-        seconds_per_step: float = 1.0,
+        seconds: Tensor | None = None,
     ) -> Tensor:
         """The model's own positions of the selected tokens, int64 `[A, K]`.
 
@@ -134,8 +134,8 @@ class ModelAdapter(ABC):
             start: tokens of text before the video.
             selection: what entered.
             grid: rows and columns of tokens in a step.
-            seconds_per_step: of video, from one step to the next; for families that place
-                tokens in absolute time.
+            seconds: float32 `[K]`, from the video's start to each token's step; for families
+                that place tokens in absolute time. None: a step a second.
         """
 
     def after_video(self) -> Tensor:

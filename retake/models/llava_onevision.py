@@ -133,7 +133,7 @@ class LlavaOnevision(StockModel):
         start: int,
         selection: Selection,
         grid: tuple[int, int],
-        seconds_per_step: float = 1.0,
+        seconds: Tensor | None = None,
     ) -> Tensor:
         first = start + selection.first
         count = torch.arange(len(selection), device=selection.rows.device)

@@ -14,7 +14,7 @@ from retake.models.qwen2_vl import Qwen2VL
 class Qwen25VL(Qwen2VL):
     """Qwen2.5-VL (arXiv 2502.13923), on the stock model of `transformers`.
 
-    A step's time is absolute: `tokens_per_second × seconds per step × number of the step`, cut
+    A step's time is absolute: its seconds from the video's start times `tokens_per_second`, cut
     to a whole number. What a selector dropped leaves its time empty, and patches packed into a
     row from several steps keep a time of their own. Text behind the video starts one past the
     largest position, as in the family's first release; several releases of `transformers` 5
@@ -47,10 +47,10 @@ class Qwen25VL(Qwen2VL):
         start: int,
         selection: Selection,
         grid: tuple[int, int],
-        seconds_per_step: float = 1.0,
+        seconds: Tensor | None = None,
     ) -> Tensor:
         rate = self.model.config.vision_config.tokens_per_second
         # In float32 and in this order, as published: cutting off is sensitive to rounding.
-        times = (selection.steps.float() * seconds_per_step * rate).long()
+        times = ((selection.steps.float() if seconds is None else seconds) * rate).long()
         patches = selection.patches
         return torch.stack((times, patches // grid[1], patches % grid[1])) + start

@@ -88,7 +88,7 @@ class Qwen2VL(StockModel):
         start: int,
         selection: Selection,
         grid: tuple[int, int],
-        seconds_per_step: float = 1.0,
+        seconds: Tensor | None = None,
     ) -> Tensor:
         rows, patches = selection.rows, selection.patches
         return torch.stack((rows, patches // grid[1], patches % grid[1])) + start

@@ -135,12 +135,14 @@ def test_positions_of_parts_are_those_of_the_whole(stage: Stage, dropping: bool)
         features = selection.features.reshape(7, patches, -1)
         tokens = VisualTokens(features, torch.arange(7).double(), stage.grid)
         selection = Selection.gather(tokens, torch.tensor([0, 2, 3, 6]))
-    where = (len(stage.prefix),)
-    whole = stage.adapter.video_positions(*where, selection, stage.grid, 0.7)
+
+    def placed(part: Selection) -> Tensor:
+        seconds = part.steps.float() * 0.7
+        return stage.adapter.video_positions(len(stage.prefix), part, stage.grid, seconds)
+
     cut = 2 * selection.source[1]
     parts = [selection.part(0, cut), selection.part(cut, len(selection))]
-    placed = [stage.adapter.video_positions(*where, part, stage.grid, 0.7) for part in parts]
-    assert torch.equal(torch.cat(placed, dim=1), whole)
+    assert torch.equal(torch.cat([placed(part) for part in parts], dim=1), placed(selection))
 
 
 def test_the_prompt_goes_around_the_video(adapter: ModelAdapter) -> None:

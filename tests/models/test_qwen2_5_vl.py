@@ -54,14 +54,15 @@ def _published(steps: int, seconds: float, rate: int, grid: tuple[int, int], sta
 )
 def test_time_counts_seconds(adapter: Qwen25VL, seconds: float, times: list[int]) -> None:
     """A step's time is its second times the configured rate, cut to a whole number."""
-    positions = adapter.video_positions(7, _selection([0, 1, 2, 3, 4]), (1, 2), seconds)
+    selection = _selection([0, 1, 2, 3, 4])
+    positions = adapter.video_positions(7, selection, (1, 2), selection.steps.float() * seconds)
     assert (positions[0, ::2] - 7).tolist() == times
     assert torch.equal(positions, _published(5, seconds, 2, (1, 2), 7))
 
 
 def test_what_was_dropped_leaves_its_time_empty(adapter: Qwen25VL) -> None:
     """Kept steps stand at their own seconds."""
-    positions = adapter.video_positions(0, _selection([1, 4, 7]), (1, 2), 1.0)
+    positions = adapter.video_positions(0, _selection([1, 4, 7]), (1, 2))
     assert positions[0].tolist() == [2, 2, 8, 8, 14, 14]
 
 
@@ -69,7 +70,7 @@ def test_patches_of_a_row_keep_their_own_time(adapter: Qwen25VL) -> None:
     """A selector that packs patches of several steps into a row changes nobody's second."""
     tokens = VisualTokens(torch.zeros(4, 2, 4), torch.arange(4).double(), (1, 2))
     selection = Selection.gather(tokens, torch.tensor([[0, 1], [3, 2]]))
-    positions = adapter.video_positions(0, selection, (1, 2), 1.0)
+    positions = adapter.video_positions(0, selection, (1, 2))
     assert positions[0].tolist() == [0, 2, 6, 4]
     assert positions[2].tolist() == [0, 1, 0, 1]
 
@@ -141,16 +142,27 @@ def test_sampling_decides_the_seconds(adapter: Qwen25VL, clip: Path) -> None:
     assert spans == [(20, 76), (40, 78)]
 
 
-def test_a_streams_seconds_are_measured(adapter: Qwen25VL) -> None:
-    """Of frames that somebody else delivers, their own times say how far apart steps are."""
-    frames = torch.randint(0, 256, (12, 56, 56, 3), dtype=torch.uint8)
-    batch = retake.FrameBatch(frames, np.arange(12), np.arange(12) * 1.5)
-    model = retake.load(adapter.folder, compressor="none", prefill={"positions": "original"})
-    memory = model.watch([batch])
+@pytest.mark.parametrize("selector", ["none", "dpselect", "uniform", "ma-lmm"])
+def test_a_streams_seconds_are_its_own(adapter: Qwen25VL, selector: str) -> None:
+    """Of frames that somebody else delivers, their own times are the steps', however uneven."""
+    frames = torch.randint(0, 256, (128, 56, 56, 3), dtype=torch.uint8)
+    times = np.r_[np.arange(64) / 30, 64 / 30 + 10.0 * np.arange(64)]
+    batches = [
+        retake.FrameBatch(frames[part], np.arange(128)[part], times[part])
+        for part in (slice(0, 50), slice(50, 128))
+    ]
+    options = {"keep_ratio": 1.0} if selector in ("uniform", "ma-lmm") else {}
+    model = retake.load(
+        adapter.folder,
+        selector=retake.PartOptions(selector, options),
+        compressor="none",
+        prefill={"positions": "original"},
+    )
+    memory = model.watch(batches)
     text = memory.compression.text_tokens
-    times = memory.cache.layers[0].cached_positions()[0, text : text + 24]
-    # Six steps of two frames, three seconds apart, two positions a second, four tokens each.
-    assert (times - times[0]).tolist() == [6 * step for step in range(6) for _ in range(4)]
+    placed = memory.cache.layers[0].cached_positions()[0, text:] - text
+    # Two frames a step, two positions a second, four tokens a step.
+    assert placed[::4].tolist() == [int(2 * np.float32(time)) for time in times[::2]]
 
 
 @pytest.mark.parametrize("first", [0, 1])
