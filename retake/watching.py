@@ -70,6 +70,7 @@ class Watching:
     ) -> None:
         self._parts = parts
         self._rules = parts.config.prefill
+        self._check_reference()
         self._footage = footage
         self._clock = clock
         self._progress: Progress = progress or (lambda stage, done, total: None)
@@ -238,6 +239,15 @@ class Watching:
                 published=rules.reference,
             )
         )
+
+    def _check_reference(self) -> None:
+        """Refuse to reproduce for a family what was never published for it."""
+        if self._rules.reference and self._parts.adapter.absolute_time:
+            raise UsageError(
+                f"The published code knows no family with time in seconds, such as "
+                f"{self._parts.config.model.adapter}: there is nothing for 'reference' to repeat.",
+                hint="Leave --reference out.",
+            )
 
     def _check_budget(self) -> None:
         """Refuse a budget that cannot be met before anything is decoded."""

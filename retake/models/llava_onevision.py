@@ -153,7 +153,20 @@ def _newline(config: Any, folder: str) -> Newline:
 
 
 def _check_tower(config: Any, folder: str) -> None:
-    """Refuse a checkpoint whose features are selected or pooled as the stock model cannot."""
+    """Refuse a tower of another kind, and features selected or pooled as none of these are."""
+    vision = config.vision_config
+    if vision.model_type != "siglip_vision_model":
+        raise ModelError(
+            f"The vision tower of '{folder}' is a '{vision.model_type}'; this family's, as far as "
+            f"retake reads it, is a 'siglip_vision_model'."
+        )
+    wanted, depth = config.vision_feature_layer, vision.num_hidden_layers
+    layers = [wanted] if isinstance(wanted, int) else list(wanted)
+    if not layers or not all(-depth - 1 <= layer <= depth for layer in layers):
+        raise ModelError(
+            f"'{folder}' reads its tower's features at {wanted}; its tower of {depth} layers has "
+            f"{-depth - 1} to {depth}."
+        )
     strategy = config.vision_feature_select_strategy
     if strategy != "full":
         raise ModelError(

@@ -37,7 +37,7 @@ class StockModel(ModelAdapter):
     def __init__(self, model: Any, tokenizer: Any, folder: str, rules: Any) -> None:
         super().__init__(model, tokenizer, folder)
         self.rules = rules
-        if "sliding_attention" in (getattr(model.config.text_config, "layer_types", None) or ()):
+        if _slides(model.config.text_config):
             raise ModelError(
                 f"'{folder}' uses sliding-window attention, which retake does not support.",
                 hint='Set "use_sliding_window": false in its config.json.',
@@ -70,7 +70,7 @@ class StockModel(ModelAdapter):
         with checkpoints.checkpoint_errors(name):
             config: Any = configured.from_pretrained(path)
         if options.yarn_factor is not None:
-            config.text_config.rope_parameters = yarn(config.text_config, options.yarn_factor)
+            config.text_config.rope_parameters = yarn(config.text_config, options.yarn_factor, name)
         model = checkpoints.load_model(stock, config, path, options)
         tokenizer = checkpoints.load_tokenizer(path)
         return cls(model, tokenizer, name, cls._rules(path) or cls.default_rules(config))
@@ -149,10 +149,30 @@ class StockModel(ModelAdapter):
         return execution_device(getattr(self.model.model, self.tower)) or self.device
 
 
-def yarn(config: Any, factor: float) -> dict[str, Any]:
-    """The rotary parameters of a text configuration, stretched by YaRN (arXiv 2309.00071)."""
+def _slides(config: Any) -> bool:
+    """Whether any layer of a text configuration forgets what lies behind a window."""
+    layers = getattr(config, "layer_types", None)
+    if layers is not None:
+        return any(kind != "full_attention" for kind in layers)
+    return getattr(config, "sliding_window", None) is not None
+
+
+def yarn(config: Any, factor: float, folder: str) -> dict[str, Any]:
+    """The rotary parameters of a text configuration, stretched by YaRN (arXiv 2309.00071).
+
+    Raises:
+        UsageError: the checkpoint stretches its context already.
+    """
+    held = config.rope_parameters
+    kind = held.get("rope_type", "default")
+    if kind != "default":
+        told = {key: value for key, value in held.items() if key != "mrope_section"}
+        raise UsageError(
+            f"'{folder}' scales its positions itself ({told}), so --yarn {factor:g} cannot.",
+            hint="Leave --yarn (yarn_factor) out, or change rope_parameters in its config.json.",
+        )
     return {
-        **config.rope_parameters,
+        **held,
         "rope_type": "yarn",
         "factor": float(factor),
         "original_max_position_embeddings": config.max_position_embeddings,

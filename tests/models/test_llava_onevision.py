@@ -190,6 +190,8 @@ def test_frames_that_the_tower_cannot_read(
     [
         ({"mm_newline_position": "somewhere"}, "'somewhere'; known are one_token, frame, grid"),
         ({"vision_feature_select_strategy": "default"}, "read with .* 'full'"),
+        ({"vision_feature_layer": 7}, "at 7; its tower of 2 layers has -3 to 2"),
+        ({"vision_feature_layer": -5}, "at -5"),
         ({"mm_spatial_pool_mode": "max"}, "pools a frame's tokens by 'max' with a stride of 2"),
         ({"mm_spatial_pool_stride": 4}, "by 'bilinear' with a stride of 4"),
     ],
@@ -222,3 +224,17 @@ def test_rules_within_the_processors_configuration(tmp_path: Path) -> None:
     saved["video_processor"]["image_mean"] = [0.1, 0.2, 0.3]
     (folder / "processor_config.json").write_text(json.dumps(saved))
     assert LlavaOnevision.load(folder, LoadOptions()).rules.mean == (0.1, 0.2, 0.3)
+
+
+def test_another_tower_is_refused(tmp_path: Path) -> None:
+    """A CLIP tower has a first token of its own, and another order of layers."""
+    folder = tiny.make(tmp_path / "llava", vision={"model_type": "clip_vision_model"})
+    with pytest.raises(ModelError, match=r"'clip_vision_model'.*'siglip_vision_model'"):
+        LlavaOnevision.load(folder, LoadOptions())
+
+
+def test_a_window_is_refused(tmp_path: Path) -> None:
+    """Also of a language model whose configuration lists no kinds of layers."""
+    folder = tiny.make(tmp_path / "llava", model_type="mistral", sliding_window=5)
+    with pytest.raises(ModelError, match="sliding-window attention"):
+        LlavaOnevision.load(folder, LoadOptions())

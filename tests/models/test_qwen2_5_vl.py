@@ -10,6 +10,7 @@ from torch import Tensor
 import retake
 from retake.compressors.pivotkv import PivotKV
 from retake.core.adapter import LoadOptions
+from retake.core.errors import UsageError
 from retake.core.tokens import Selection, VisualTokens
 from retake.models.qwen2_5_vl import Qwen25VL
 from tests.staging import Stage
@@ -182,3 +183,10 @@ def test_thinning_stays_on_the_scale(adapter: Qwen25VL, first: int) -> None:
         assert (times.diff() >= 0).all()
         # Step 4 was to stand at 32, behind 32 seconds of which half are left; then steps of 8.
         assert times[held // 2 :].unique().tolist() == [16, 24, 32, 40]
+
+
+def test_there_is_no_reference(adapter: Qwen25VL, clip: Path) -> None:
+    """The published code never ran this family: its positions are refused, not made up."""
+    model = retake.load(adapter.folder, prefill={"reference": True})
+    with pytest.raises(UsageError, match=r"time in seconds, such as qwen2\.5-vl"):
+        model.watch(clip)

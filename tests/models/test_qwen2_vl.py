@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from retake.core.adapter import LoadOptions, Patches
-from retake.core.errors import ModelError
+from retake.core.errors import ModelError, UsageError
 from retake.core.tokens import Selection, VisualTokens
+from retake.models.qwen2_5_vl import Qwen25VL
 from retake.models.qwen2_vl import Qwen2VL
+from tests.tiny import qwen2_5_vl, qwen2_vl
 
 _Make = Callable[..., Path]
 
@@ -190,6 +192,51 @@ def test_yarn_is_applied_when_asked_for(checkpoint: Path) -> None:
         + stretched.rotary(torch.full((3, 1), 9))[1].square()
     )
     torch.testing.assert_close(length, torch.full_like(length, rotary[1].attention_scaling ** 2))
+
+
+@pytest.mark.parametrize(
+    ("family", "make"), [(Qwen2VL, qwen2_vl.make), (Qwen25VL, qwen2_5_vl.make)]
+)
+def test_the_layout_of_published_checkpoints(
+    family: type[Qwen2VL], make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    """The language model's settings at the top level, M-RoPE as a kind of scaling: as published."""
+    folder = make(tmp_path / "flat")
+    nested = family.load(folder, LoadOptions())
+    file = folder / "config.json"
+    held = json.loads(file.read_text())
+    text = held.pop("text_config")
+    rope = text.pop("rope_parameters")
+    del text["model_type"]
+    flat = {
+        **text,
+        **held,
+        "rope_theta": rope["rope_theta"],
+        "rope_scaling": {"type": "mrope", "mrope_section": rope["mrope_section"]},
+    }
+    file.write_text(json.dumps(flat))
+    for factor in (None, 2.0):
+        loaded = family.load(folder, LoadOptions(yarn_factor=factor))
+        held_rope = loaded.model.config.text_config.rope_parameters
+        assert held_rope["mrope_section"] == rope["mrope_section"]
+        assert held_rope["rope_type"] == ("default" if factor is None else "yarn")
+        assert (loaded.fingerprint == nested.fingerprint) == (factor is None)
+
+
+@pytest.mark.parametrize("kind", ["yarn", "linear"])
+def test_yarn_does_not_replace_a_checkpoints_own_scaling(
+    make_checkpoint: _Make, tmp_path: Path, kind: str
+) -> None:
+    """A context that is stretched already is left as it is, and the request refused."""
+    scaled = {"rope_type": kind, "rope_theta": 10000.0, "mrope_section": [1, 1, 2], "factor": 4.0}
+    if kind == "yarn":
+        scaled["original_max_position_embeddings"] = 128
+    folder = make_checkpoint(tmp_path / "scaled", rope_parameters=scaled)
+    with pytest.raises(UsageError, match="scales its positions itself") as raised:
+        Qwen2VL.load(folder, LoadOptions(yarn_factor=2.0))
+    assert kind in str(raised.value)
+    held = Qwen2VL.load(folder, LoadOptions()).model.config.text_config.rope_parameters
+    assert held["rope_type"] == kind
 
 
 def test_wrapping_a_loaded_model(adapter: Qwen2VL) -> None:
