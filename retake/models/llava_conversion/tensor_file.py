@@ -55,6 +55,9 @@ class Stored:
 def stored_tensors(file: Path) -> tuple[list[Stored], bytes]:
     """Every tensor of a file, and the file's header.
 
+    As strict as safetensors itself, which refuses files whose tensors share bytes or leave some
+    out; stricter about a name that is there twice, where one of the two would be lost.
+
     Raises:
         ModelError: the file is missing, cut short, or no safetensors file.
     """
@@ -70,14 +73,38 @@ def stored_tensors(file: Path) -> tuple[list[Stored], bytes]:
     if len(header) < length:
         raise _broken(file, "it is cut short within its header")
     try:
-        table = json.loads(header)
+        table = json.loads(header, object_pairs_hook=_once)
         entries = {name: entry for name, entry in table.items() if name != "__metadata__"}
         found = [_stored(file, name, entry, 8 + length) for name, entry in entries.items()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except ValueError as error:
+        raise _broken(file, f"its header is damaged: {error}") from None
+    except (KeyError, TypeError, AttributeError, RecursionError):
         raise _broken(file, "its header is damaged") from None
-    if max((each.stop for each in found), default=0) > size:
-        raise _broken(file, "it is cut short: the bytes of its last tensors are missing")
+    _check_covered(file, found, 8 + length, size)
     return found, header
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, of which no name is given twice: `json` would take the last of them."""
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise ValueError(f"it names '{name}' twice")
+        table[name] = value
+    return table
+
+
+def _check_covered(file: Path, tensors: list[Stored], start: int, size: int) -> None:
+    """Refuse tensors that do not lie one behind the other up to the file's end."""
+    if max((each.stop for each in tensors), default=start) > size:
+        raise _broken(file, "it is cut short: the bytes of its last tensors are missing")
+    for each in sorted(tensors, key=lambda tensor: (tensor.start, tensor.stop)):
+        if each.start != start:
+            where = "shares bytes with another tensor" if each.start < start else "follows a gap"
+            raise _broken(file, f"its tensor '{each.name}' {where}")
+        start = each.stop
+    if start != size:
+        raise _broken(file, f"it holds {size - start} bytes that belong to no tensor")
 
 
 def _stored(file: Path, name: str, entry: dict[str, Any], base: int) -> Stored:
@@ -86,11 +113,21 @@ def _stored(file: Path, name: str, entry: dict[str, Any], base: int) -> Stored:
             f"The tensor '{name}' in '{file}' is stored as {entry['dtype']}.",
             hint="Quantised checkpoints are not converted; take the one before quantisation.",
         )
-    start, stop = (base + offset for offset in entry["data_offsets"])
-    stored = Stored(file, name, DTYPES[entry["dtype"]], tuple(entry["shape"]), start, stop)
-    if start < base or stop - start != stored.count * stored.dtype.itemsize:
-        raise ValueError(name)
+    shape, offsets = (_whole(name, entry[key]) for key in ("shape", "data_offsets"))
+    if len(offsets) != 2:
+        raise ValueError(f"'{name}' has {len(offsets)} offsets, not two")
+    start, stop = (base + offset for offset in offsets)
+    stored = Stored(file, name, DTYPES[entry["dtype"]], shape, start, stop)
+    if stop - start != stored.count * stored.dtype.itemsize:
+        raise ValueError(f"the bytes of '{name}' are not as many as its shape asks for")
     return stored
+
+
+def _whole(name: str, numbers: Any) -> tuple[int, ...]:
+    """Sizes or offsets; 2.0 and true are numbers to Python, but none of safetensors."""
+    if not isinstance(numbers, list) or any(type(n) is not int or n < 0 for n in numbers):
+        raise ValueError(f"a shape or offset of '{name}' is no whole number")
+    return tuple(numbers)
 
 
 def _broken(file: Path, reason: str) -> ModelError:
