@@ -256,6 +256,15 @@ def test_dtype_is_kept_or_converted(tmp_path: Path, siglip: Path) -> None:
     assert torch.equal(tensors_of(tmp_path / "d")[name], stored[name].half().float())
 
 
+def test_small_numbers_are_rounded(tmp_path: Path, siglip: Path) -> None:
+    """Float16 has none between 0 and 6e-8: rounding to 0 loses no more than other rounding."""
+    small = torch.tensor([1e-9, -1e-9, 7e-8, 1.0] * 8)
+    source = make_original(tmp_path / "a", add={"model.norm.weight": small})
+    convert_llava_video(source, tmp_path / "b", vision=siglip, dtype=torch.float16)
+    norm = tensors_of(tmp_path / "b")["language_model.model.norm.weight"]
+    torch.testing.assert_close(norm[:4], torch.tensor([0.0, 0.0, 2.0**-24, 1.0]), atol=0, rtol=0)
+
+
 def test_stored_buffers_and_a_stored_tied_head_are_left_out(tmp_path: Path, siglip: Path) -> None:
     """Every model works them out itself; a tied head must be the embeddings, though."""
     buffers = {

@@ -1,5 +1,6 @@
 """What `retake convert llava-video` does not recognise is refused by name, and nothing written."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 
 from retake.core.errors import RetakeError
 from retake.models.llava_conversion import convert_llava_video
+from retake.models.llava_conversion.tensor_file import stored_tensors
 from tests.models.llava_original import TOWER, make_original, make_siglip, tower_tensors
 
 
@@ -81,6 +83,105 @@ def test_refused(
     for words in says:
         assert words in str(caught.value)
     assert not (tmp_path / "b").exists()
+
+
+_WRONG_VALUES: list[tuple[str, Any, str]] = [
+    ("rope_theta", "1e6", "a number above 0"),
+    ("num_hidden_layers", "2", "a whole number"),
+    ("num_hidden_layers", True, "a whole number"),
+    ("num_attention_heads", 0, "a whole number from 1 on"),
+    ("max_position_embeddings", 0, "a whole number from 1 on"),
+    ("rope_scaling", {"type": "zzz"}, "linear"),
+    ("rope_scaling", [1], "linear"),
+    ("rope_scaling", {"type": "linear"}, "factor"),
+    ("hidden_act", "nope", "silu"),
+    ("tie_word_embeddings", "no", "expected bool"),
+    ("eos_token_id", "x", "expected int"),
+    ("pad_token_id", 900, "num_embeddings"),
+    ("architectures", 5, "LlavaQwenForCausalLM"),
+    ("use_sliding_window", True, "false"),
+    ("add_time_instruction", "no", "true or false"),
+]
+
+
+def test_wrong_values_in_the_configuration(tmp_path: Path, siglip: Path) -> None:
+    """The error names config.json, the value and the reason, whatever it would have broken."""
+    source = make_original(tmp_path / "a")
+    config = json.loads((source / "config.json").read_text())
+    for key, value, reason in _WRONG_VALUES:
+        (source / "config.json").write_text(json.dumps({**config, key: value}))
+        with pytest.raises(RetakeError) as caught:
+            convert_llava_video(source, tmp_path / "b", vision=siglip)
+        said = str(caught.value)
+        for words in ("config.json", str(source), reason):
+            assert words in said
+        assert f"{key} = {value!r}" in said or "transformers can build" in said, said
+        assert not (tmp_path / "b").exists()
+
+
+def test_wrong_values_in_the_other_folders_are_theirs(tmp_path: Path) -> None:
+    """A wrong field of --text or --vision is not laid to the checkpoint."""
+    source, text = make_original(tmp_path / "a", rope_theta=...), tmp_path / "text"
+    text.mkdir()
+    (text / "config.json").write_text(json.dumps({"model_type": "qwen2", "rope_theta": "x"}))
+    tower = make_siglip(tmp_path / "tower")
+    with pytest.raises(RetakeError, match=r"text' has rope_theta = 'x' in its config\.json"):
+        convert_llava_video(source, tmp_path / "b", vision=tower, text=text)
+    source = make_original(tmp_path / "whole")
+    wrong = make_siglip(tmp_path / "wrong", hidden_size="24")
+    with pytest.raises(RetakeError, match=r"config\.json of '.*wrong'.*hidden_size"):
+        convert_llava_video(source, tmp_path / "b", vision=wrong)
+
+
+def _two(first: dict[str, Any], second: dict[str, Any]) -> str:
+    """A header of two tensors of two float32 each, with some of it changed."""
+    entries = {
+        name: {"dtype": "F32", "shape": [2], "data_offsets": [start, start + 8], **change}
+        for name, start, change in (("a", 0, first), ("b", 8, second))
+    }
+    return json.dumps(entries)
+
+
+_SOUND = _two({}, {})
+_DAMAGED = {
+    "the same bytes": (_two({}, {"data_offsets": [0, 8]}), 8, "shares bytes"),
+    "overlapping": (_two({}, {"data_offsets": [4, 12]}), 12, "'b' shares bytes"),
+    "a gap": (_two({}, {"data_offsets": [12, 20]}), 20, "'b' follows a gap"),
+    "bytes behind": (_SOUND, 19, "3 bytes that belong to no tensor"),
+    "cut short": (_SOUND, 15, "cut short"),
+    "a name twice": (_SOUND.replace('"b"', '"a"'), 16, "names 'a' twice"),
+    "a field twice": (_SOUND.replace('"dtype"', '"shape"', 1), 16, "names 'shape' twice"),
+    "a shape of fractions": (_two({"shape": [2.0]}, {}), 16, "'a' is no whole number"),
+    "a shape of truths": (_two({"shape": [True, 2]}, {}), 16, "'a' is no whole number"),
+    "offsets of fractions": (_two({"data_offsets": [0.0, 8.0]}, {}), 16, "no whole number"),
+    "negative": (_two({"shape": [-1, -2]}, {}), 16, "no whole number"),
+    "three offsets": (_two({"data_offsets": [0, 8, 8]}, {}), 16, "3 offsets"),
+    "another size": (_two({"shape": [3]}, {}), 16, "not as many as its shape"),
+    "no object": ("[]", 0, "header is damaged"),
+    "no JSON": ("{", 0, "header is damaged"),
+}
+
+
+@pytest.mark.parametrize(("header", "size", "says"), _DAMAGED.values(), ids=_DAMAGED)
+def test_damaged_headers(tmp_path: Path, header: str, size: int, says: str) -> None:
+    """A file that safetensors would refuse, or one that names a tensor twice, is not read."""
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(size))
+    with pytest.raises(RetakeError) as caught:
+        stored_tensors(file)
+    assert says in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_tensors_may_lie_in_any_order(tmp_path: Path) -> None:
+    """What counts is that they cover the file: names may be in another order, tensors empty."""
+    second = {"shape": [0, 4], "data_offsets": [8, 8]}
+    header = _two({"data_offsets": [8, 16]}, second).replace("}}", "}, ")
+    header += '"c": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(16))
+    found, _ = stored_tensors(file)
+    assert {each.name: each.shape for each in found} == {"a": (2,), "b": (0, 4), "c": (2,)}
 
 
 def test_folders_that_are_no_checkpoints(tmp_path: Path, siglip: Path) -> None:

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from retake.core.errors import ModelError
 from retake.models.llava_conversion import beside, copying, naming, plan, settings
+from retake.models.llava_conversion.fields import described_by
 from retake.models.llava_conversion.folder import LAST, Destination
 from retake.models.llava_conversion.source import Source, read_source
 from retake.models.llava_conversion.tensor_file import NAMES, Stored
@@ -100,13 +101,15 @@ class _Job:
         vision_settings = settings.vision_settings(folder, config, vision)
         self.layout, notes = settings.video_layout(folder, config)
         self.small, tokens = beside.tokenizer_files(folder, text, text_settings.vocab_size)
-        self.settings = settings.whole_settings(
-            config, text_settings, vision_settings, self.layout, tokens
-        )
+        with described_by(folder, text, vision):
+            self.settings = settings.whole_settings(
+                config, text_settings, vision_settings, self.layout, tokens
+            )
+            expected = plan.expected_shapes(self.settings)
         held = plan.collect(source, tower, vision_settings.num_hidden_layers)
         if text_settings.tie_word_embeddings:
             held = _without_tied_head(source, held)
-        plan.check(source, held, plan.expected_shapes(self.settings))
+        plan.check(source, held, expected)
         self.shards = plan.arrange(held, dtype)
         found = {name: each for shard in held for name, each in shard.items()}
         self.dtypes = sorted({NAMES[dtype or each.dtype] for each in found.values()})

@@ -60,6 +60,7 @@ def blocks(stored: Stored) -> Iterator[bytes]:
 
 
 def _converted(block: bytes, stored: Stored, dtype: torch.dtype | None) -> bytes:
+    """Rounded as torch rounds, small numbers down to 0; an infinity would be no rounding."""
     numbers = torch.frombuffer(bytearray(block), dtype=stored.dtype)
     new = numbers.to(dtype)
     if not torch.equal(new.isfinite(), numbers.isfinite()):

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import LlavaOnevisionConfig, Qwen2Config, SiglipVisionConfig
 
 from retake.core.errors import ModelError, nearest
+from retake.models.llava_conversion.fields import check_text, described_by, unlike
 from retake.models.llava_conversion.source import read_config
 
 ARCHITECTURE = "LlavaQwenForCausalLM"
@@ -64,6 +65,8 @@ def check_kind(folder: Path, config: dict[str, Any]) -> None:
         ModelError: says which part.
     """
     kinds = config.get("architectures") or ["no architecture"]
+    if not isinstance(kinds, list):
+        raise unlike(folder, "architectures", kinds, f'["{ARCHITECTURE}"]')
     if _CONVERTED in kinds:
         raise ModelError(
             f"'{folder}' is in the layout of transformers already.",
@@ -76,26 +79,20 @@ def check_kind(folder: Path, config: dict[str, Any]) -> None:
             hint=f"Converted are {ARCHITECTURE} of the type {' or '.join(_MODEL_TYPES)}.",
         )
     if config.get("mm_projector_type") != "mlp2x_gelu":
-        raise _unlike(folder, "mm_projector_type", config.get("mm_projector_type"), "mlp2x_gelu")
+        raise unlike(folder, "mm_projector_type", config.get("mm_projector_type"), "mlp2x_gelu")
     if "unpad" not in str(config.get("mm_patch_merge_type")):
         # Without it, the original has no newline token, and transformers' model always has one.
         given = config.get("mm_patch_merge_type")
-        raise _unlike(folder, "mm_patch_merge_type", given, "spatial_unpad")
-    unlike = {
+        raise unlike(folder, "mm_patch_merge_type", given, "spatial_unpad")
+    parts = {
         "mm_resampler_type": "a resampler",
         "add_faster_video": "slow and fast frames",
         "mm_use_im_start_end": "tokens around each picture",
         "quantization_config": "quantised weights",
     }
-    for key, what in unlike.items():
+    for key, what in parts.items():
         if config.get(key):
-            raise _unlike(folder, key, config[key], f"nothing: transformers' model has not {what}")
-
-
-def _unlike(folder: Path, key: str, given: Any, allowed: str) -> ModelError:
-    return ModelError(
-        f"'{folder}' has {key} = {given!r} in its config.json.", hint=f"Allowed is {allowed}."
-    )
+            raise unlike(folder, key, config[key], f"nothing: transformers' model has not {what}")
 
 
 def text_settings(folder: Path, config: dict[str, Any], text: Path | None) -> Qwen2Config:
@@ -107,13 +104,14 @@ def text_settings(folder: Path, config: dict[str, Any], text: Path | None) -> Qw
         text: the folder of the Qwen2 model it was made from, for fields it lacks.
 
     Raises:
-        ModelError: fields are missing.
+        ModelError: fields are missing, or hold what no such model has.
     """
     given = read_config(text) if text is not None else {}
     if given and given.get("model_type") != "qwen2":
         raise ModelError(f"'{text}' is a '{given.get('model_type')}', not a Qwen2 model.")
-    fields = {key: value for key, value in given.items() if key in _TEXT_TAKEN}
-    fields |= {key: value for key, value in config.items() if key in _TEXT_TAKEN}
+    own = {key: value for key, value in config.items() if key in _TEXT_TAKEN}
+    lent = {k: value for k, value in given.items() if k in _TEXT_TAKEN and k not in own}
+    fields = lent | own
     missing = [key for key in _TEXT_NEEDED if fields.get(key) is None]
     if missing:
         raise ModelError(
@@ -121,7 +119,11 @@ def text_settings(folder: Path, config: dict[str, Any], text: Path | None) -> Qw
             f"it lacks {', '.join(missing)}.",
             hint="Give the folder of the Qwen2 model it was made from: --text FOLDER.",
         )
-    return Qwen2Config(**fields)
+    check_text(folder, own)
+    if text is not None:
+        check_text(text, lent)
+    with described_by(folder, text):
+        return Qwen2Config(**fields)
 
 
 def vision_settings(
@@ -145,7 +147,8 @@ def vision_settings(
             hint="If it is a SigLIP, give its folder: --vision FOLDER. Known by name: "
             f"{', '.join(_TOWERS)}.",
         )
-    settings = SiglipVisionConfig(**tower)
+    with described_by(vision or folder):
+        settings = SiglipVisionConfig(**tower)
     if config.get("mm_hidden_size", settings.hidden_size) != settings.hidden_size:
         raise ModelError(
             f"The vision tower of '{folder}' gives features of {config['mm_hidden_size']} numbers, "
@@ -162,6 +165,8 @@ def _siglip(folder: Path) -> dict[str, Any]:
     kind = config.get("model_type")
     if kind == "siglip":
         config = config.get("vision_config") or {}
+        if not isinstance(config, dict):
+            raise unlike(folder, "vision_config", config, "an object, the tower's settings")
     elif kind != "siglip_vision_model":
         raise ModelError(f"'{folder}' is a '{kind}', not a SigLIP vision tower.")
     known = vars(SiglipVisionConfig())
@@ -181,11 +186,14 @@ def video_layout(folder: Path, config: dict[str, Any]) -> tuple[dict[str, Any], 
         ModelError: a value is none of the original's, or a pooling that the model of
             transformers has not.
     """
+    timed = config.get("add_time_instruction") or False
+    if not isinstance(timed, bool):
+        raise unlike(folder, "add_time_instruction", timed, "true or false")
     layout: dict[str, Any] = {
         "mm_newline_position": config.get("mm_newline_position"),
         "mm_spatial_pool_mode": config.get("mm_spatial_pool_mode"),
         "mm_spatial_pool_stride": config.get("mm_spatial_pool_stride"),
-        "add_time_instruction": bool(config.get("add_time_instruction", False)),
+        "add_time_instruction": timed,
     }
     notes = []
     for key, default in (
@@ -200,11 +208,11 @@ def video_layout(folder: Path, config: dict[str, Any]) -> tuple[dict[str, Any], 
     if newline not in _NEWLINES:
         close = nearest(str(newline), _NEWLINES, count=1)
         guess = f" (near: {close[0]})" if close else ""
-        raise _unlike(folder, "mm_newline_position", newline, f"{', '.join(_NEWLINES)}{guess}")
+        raise unlike(folder, "mm_newline_position", newline, f"{', '.join(_NEWLINES)}{guess}")
     for key, only in (("mm_spatial_pool_mode", "bilinear"), ("mm_spatial_pool_stride", 2)):
         if layout[key] != only:
             allowed = f"{only}: transformers' model pools bilinearly, two by two"
-            raise _unlike(folder, key, layout[key], allowed)
+            raise unlike(folder, key, layout[key], allowed)
     if newline != "one_token":
         notes.append(
             f"retake puts newlines where config.json says ({newline}); the forward of "
