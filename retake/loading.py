@@ -102,6 +102,12 @@ def family_of(config: Mapping[str, Any], path: str) -> str:
         ModelError: no adapter knows its model type.
     """
     kind = config.get("model_type")
+    if not isinstance(kind, str):
+        raise ModelError(
+            f"The config.json of '{path}' gives the model type {json.dumps(kind)}; "
+            f"it must be a name.",
+            hint="Is it the configuration of a model of transformers?",
+        )
     known: dict[str, str] = {}
     broken: list[str] = []
     for name in models.names():

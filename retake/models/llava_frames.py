@@ -5,17 +5,16 @@ antialiasing on whole numbers), then normalised, as the family's published proce
 (arXiv 2408.03326).
 """
 
-import json
-from typing import Any
-
 import attrs
 import torch
 from torch import Tensor
 
 from retake.core.adapter import Patches
-from retake.core.errors import ModelError
+from retake.models.documents import Settings
 
 _HALF = (0.5, 0.5, 0.5)
+# Pixels a side: far beyond every tower.
+_LONGEST = 1 << 14
 
 
 @attrs.frozen
@@ -37,25 +36,38 @@ class FixedFrames:
         """Read a preprocessor configuration; what it leaves out keeps its default.
 
         Raises:
-            ModelError: it is not JSON, or its size is none of one height and width.
+            ModelError: it is no JSON object, its size is none of one height and width, or it
+                asks for what retake does not do.
         """
-        try:
-            given: dict[str, Any] = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ModelError(f"'{path}' is not valid JSON: {error}.") from error
+        given = Settings.of(text, path)
+        given.check_supported()
         default = cls()
-        size = given.get("size") or {}
-        if size and not {"height", "width"} <= set(size):
-            raise ModelError(
-                f"'{path}' gives the size {size}; this family resizes every frame to one "
-                f"'height' and 'width'."
-            )
+        height, width = _size(given, default)
         return cls(
-            height=size.get("height", default.height),
-            width=size.get("width", default.width),
-            mean=tuple(given.get("image_mean", default.mean)),
-            std=tuple(given.get("image_std", default.std)),
+            height=height,
+            width=width,
+            mean=given.triple("image_mean", default.mean),
+            std=given.triple("image_std", default.std, positive=True),
         )
+
+
+def _size(given: Settings, default: FixedFrames) -> tuple[int, int]:
+    """Height and width of a resized frame; one number is both."""
+    value = given.given.get("size")
+    if isinstance(value, int):
+        side = given.whole("size", default.height, most=_LONGEST)
+        return side, side
+    size = given.part("size")
+    if size.given and not {"height", "width"} <= set(size.given):
+        raise given.wrong(
+            "size",
+            "one 'height' and 'width', or one number for both: this family resizes every frame "
+            "to one 'height' and 'width'",
+        )
+    return (
+        size.whole("height", default.height, most=_LONGEST),
+        size.whole("width", default.width, most=_LONGEST),
+    )
 
 
 def to_pixels(frames: Tensor, rules: FixedFrames, patch: int) -> Patches:

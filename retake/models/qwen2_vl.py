@@ -61,7 +61,7 @@ class Qwen2VL(StockModel):
         return FrameRules(patch=patch, merge=merge, temporal=temporal)
 
     def frame_size(self, height: int, width: int, long_side: int | None) -> tuple[int, int]:
-        return fitted_size(*within_long_side(height, width, long_side), self.rules)
+        return fitted_size(*within_long_side(height, width, long_side), self.rules, self.title)
 
     def token_grid(self, size: tuple[int, int]) -> tuple[int, int]:
         return size[0] // self.rules.factor, size[1] // self.rules.factor

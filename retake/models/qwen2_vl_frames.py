@@ -5,9 +5,7 @@ sides are multiples of patch × merge, pixels stay within bounds, bicubic with a
 on whole numbers, then CLIP's mean and deviation.
 """
 
-import json
 import math
-from typing import Any
 
 import attrs
 import torch
@@ -15,10 +13,15 @@ from torch import Tensor
 
 from retake.core.adapter import Patches
 from retake.core.errors import ModelError, VideoError
+from retake.models.documents import Settings
 
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _MAX_ASPECT = 200
+# The least area that may be asked for: a frame enlarged beyond it fills memory, not the eye.
+_MOST_LEAST = 1 << 26
+# Pixels or frames: far beyond every tower.
+_MOST_SIDE = 1 << 10
 
 
 @attrs.frozen
@@ -46,22 +49,39 @@ class FrameRules:
 
     @classmethod
     def from_json(cls, text: str, path: str) -> "FrameRules":
-        """Read a `preprocessor_config.json`; what it leaves out keeps its default."""
-        try:
-            given: dict[str, Any] = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ModelError(f"'{path}' is not valid JSON: {error}.") from error
-        size = given.get("size") or {}
+        """Read a `preprocessor_config.json`; what it leaves out keeps its default.
+
+        Raises:
+            ModelError: it is no JSON object, a setting is not what it must be, or asks for
+                what retake does not do.
+        """
+        given = Settings.of(text, path)
+        given.check_supported()
         default = cls()
+        least, most = _bounds(given, default)
         return cls(
-            min_pixels=given.get("min_pixels") or size.get("shortest_edge") or default.min_pixels,
-            max_pixels=given.get("max_pixels") or size.get("longest_edge") or default.max_pixels,
-            patch=given.get("patch_size", default.patch),
-            merge=given.get("merge_size", default.merge),
-            temporal=given.get("temporal_patch_size", default.temporal),
-            mean=tuple(given.get("image_mean", default.mean)),
-            std=tuple(given.get("image_std", default.std)),
+            min_pixels=least,
+            max_pixels=most,
+            patch=given.whole("patch_size", default.patch, most=_MOST_SIDE),
+            merge=given.whole("merge_size", default.merge, most=_MOST_SIDE),
+            temporal=given.whole("temporal_patch_size", default.temporal, most=_MOST_SIDE),
+            mean=given.triple("image_mean", default.mean),
+            std=given.triple("image_std", default.std, positive=True),
         )
+
+
+def _bounds(given: Settings, default: FrameRules) -> tuple[int, int]:
+    """The least and the largest area, which checkpoints write in either of two ways."""
+    size = given.part("size")
+    least = size.whole("shortest_edge", default.min_pixels, most=_MOST_LEAST)
+    least = given.whole("min_pixels", least, most=_MOST_LEAST)
+    most = given.whole("max_pixels", size.whole("longest_edge", default.max_pixels))
+    # A default may well lie beyond the other bound, where that is given alone.
+    if least > most and least != default.min_pixels and most != default.max_pixels:
+        raise ModelError(
+            f"'{given.path}' asks for frames of at least {least} pixels and at most {most}."
+        )
+    return least, most
 
 
 def within_long_side(height: int, width: int, long_side: int | None) -> tuple[int, int]:
@@ -73,15 +93,17 @@ def within_long_side(height: int, width: int, long_side: int | None) -> tuple[in
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def fitted_size(height: int, width: int, rules: FrameRules) -> tuple[int, int]:
-    """Height and width nearest to those given that the rules allow.
+def fitted_size(
+    height: int, width: int, rules: FrameRules, title: str = "Qwen2-VL"
+) -> tuple[int, int]:
+    """Height and width nearest to those given that the rules allow; `title` is the family's.
 
     Raises:
         VideoError: one side is over 200 times the other.
     """
     if max(height, width) > _MAX_ASPECT * min(height, width):
         raise VideoError(
-            f"Frames of {width}×{height} are too narrow for Qwen2-VL: "
+            f"Frames of {width}×{height} are too narrow for {title}: "
             f"one side may be at most {_MAX_ASPECT} times the other."
         )
     factor = rules.factor
