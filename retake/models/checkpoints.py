@@ -118,6 +118,11 @@ def read_config(folder: str) -> dict[str, Any]:
         config, _ = PretrainedConfig.get_config_dict(str(path) if path.exists() else folder)
     if not isinstance(config, dict):
         raise ModelError(f"The config.json of '{folder}' is {shown(config)}, not an object.")
+    # In place of what is null, transformers would build its default: a model of 7B.
+    settings = Settings(config, f"{folder}/config.json")
+    for name in ("text_config", "vision_config"):
+        if name in config and not isinstance(config[name], dict):
+            raise settings.wrong(name, "an object, {…}")
     return config
 
 
