@@ -280,7 +280,7 @@ def check_weights(folder: str, report: Any, *, quantised: bool = False) -> None:
             listed = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
             raise ModelError(
                 f"The checkpoint '{folder}' has weights {what}: {listed}.",
-                hint="Does its config.json belong to these weights?",
+                hint="Is it complete, and does its config.json belong to these weights?",
             )
 
 
