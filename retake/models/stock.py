@@ -4,12 +4,14 @@ A family of such a model says what it is called, how it is configured, and what 
 frames, encoding and positions.
 """
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
@@ -66,6 +68,9 @@ class StockModel(ModelAdapter):
         kind = checkpoints.read_config(name).get("model_type")
         if kind not in cls.model_types:
             raise ModelError(f"'{name}' is a model of the type '{kind}', not {cls.title}.")
+        rules = cls._rules(path)
+        if rules is None:
+            raise checkpoints.no_frame_rules(name)
         configured, stock = cls.classes()
         with checkpoints.checkpoint_errors(name):
             config: Any = configured.from_pretrained(path)
@@ -73,7 +78,7 @@ class StockModel(ModelAdapter):
             config.text_config.rope_parameters = yarn(config.text_config, options.yarn_factor, name)
         model = checkpoints.load_model(stock, config, path, options)
         tokenizer = checkpoints.load_tokenizer(path)
-        return cls(model, tokenizer, name, cls._rules(path) or cls.default_rules(config))
+        return cls(model, tokenizer, name, rules)
 
     @classmethod
     def wrap(cls, model: Any, tokenizer: Any) -> Self:
@@ -84,12 +89,14 @@ class StockModel(ModelAdapter):
             )
         name = str(model.config._name_or_path or "")
         rules = cls._rules(name, local_only=True) if name else None
-        return cls(
-            model,
-            tokenizer,
-            name or "(a model in memory)",
-            rules or cls.default_rules(model.config),
-        )
+        if rules is None:
+            rules = cls.default_rules(model.config)
+            warnings.warn(
+                f"No preprocessor configuration was found with this {cls.title} model: its frames "
+                f"are prepared by {rules}, which may not be what it was trained with.",
+                stacklevel=3,
+            )
+        return cls(model, tokenizer, name or "(a model in memory)", rules)
 
     @classmethod
     def _rules(cls, folder: str, *, local_only: bool = False) -> Any:
@@ -100,9 +107,14 @@ class StockModel(ModelAdapter):
     def prompt(self, question: str) -> Prompt:
         self._check_plain(question)
         content = [{"type": "video"}, {"type": "text", "text": question}]
-        text = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-        )
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"The chat template of '{self.folder}' cannot be filled in: {error}."
+            ) from error
         before, found, behind = text.partition(self.video_token)
         if not found:
             raise ModelError(

@@ -249,10 +249,11 @@ def test_processors_of_odd_types(family: str, folder: Path, text: str, message: 
 
 
 def test_frames_that_nothing_is_said_of(family: str, folder: Path) -> None:
-    """Nothing is found, and the error lists what was looked for."""
+    """A checkpoint that does not say is refused, and the error lists what was looked for."""
     _rules_file(folder).unlink()
-    assert checkpoints.read_frame_rules(str(folder)) is None
-    message = str(checkpoints.no_frame_rules(str(folder)))
+    with pytest.raises(ModelError) as raised:
+        models.get(family).load(folder, LoadOptions())
+    message = str(raised.value)
     assert f"'{folder}' does not say how frames are prepared" in message
     names = ("processor_config", "video_preprocessor_config", "preprocessor_config")
     assert ", ".join(f"{name}.json" for name in names) in message
@@ -388,3 +389,20 @@ def test_narrow_frames_name_the_family() -> None:
     """The family that cannot take them is the one that was loaded."""
     with pytest.raises(VideoError, match=r"too narrow for Qwen2\.5-VL"):
         fitted_size(1, 400, FrameRules(), "Qwen2.5-VL")
+
+
+def test_a_users_model_of_which_nothing_is_said(family: str, folder: Path) -> None:
+    """A model in memory is prepared for by what its tower takes, and that is said."""
+    loaded = models.get(family).load(folder, LoadOptions())
+    loaded.model.config._name_or_path = ""
+    with pytest.warns(UserWarning, match="No preprocessor configuration was found with this"):
+        models.get(family).wrap(loaded.model, loaded.tokenizer)
+
+
+@pytest.mark.parametrize("template", ["{% for %}", "{{ raise_exception('no') }}", "{{ 1 / 'a' }}"])
+def test_a_template_that_cannot_be_filled_in(family: str, tmp_path: Path, template: str) -> None:
+    """What is wrong with it is said of the checkpoint, not as a defect of retake."""
+    folder = MAKERS[family](tmp_path / "odd", template=template)
+    adapter = models.get(family).load(folder, LoadOptions())
+    with pytest.raises(ModelError, match=r"chat template of .* cannot be filled in"):
+        adapter.prompt("What?")

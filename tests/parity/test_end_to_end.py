@@ -79,6 +79,7 @@ def scene(
     folder = tmp_path_factory.mktemp("recorded") / "checkpoint"
     shutil.copytree(source / f"{_FAMILY}_tiny", folder)
     save_tokenizer(folder)
+    (folder / "preprocessor_config.json").write_text("{}")
     loaded: dict[float | None, Qwen2VL] = {}
 
     def load(factor: float | None) -> Qwen2VL:

@@ -77,6 +77,7 @@ def scene(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> Scene:
     folder = tmp_path_factory.mktemp("recorded") / "checkpoint"
     shutil.copytree(source / f"{_FAMILY}_tiny", folder)
     save_tokenizer(folder, tiny.SPECIAL, tiny.TEMPLATE)
+    (folder / "preprocessor_config.json").write_text('{"size": {"height": 40, "width": 40}}')
     loaded: dict[float | None, LlavaOnevision] = {}
 
     def load(factor: float | None) -> LlavaOnevision:
