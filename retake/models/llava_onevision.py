@@ -34,6 +34,7 @@ class LlavaOnevision(StockModel):
     source: ClassVar[str] = "arXiv 2408.03326, 2410.02713"
     model_types: ClassVar[tuple[str, ...]] = ("llava_onevision",)
     title: ClassVar[str] = "LLaVA-OneVision"
+    parts: ClassVar[tuple[str, ...]] = ("text_config", "vision_config")
     video_token: ClassVar[str] = "<video>"
     image_token: ClassVar[str] = "<image>"
     tower: ClassVar[str] = "vision_tower"

@@ -30,6 +30,8 @@ class StockModel(ModelAdapter):
 
     #: How messages call the family.
     title: ClassVar[str]
+    #: Parts that a configuration must have; a family with a flat one has none.
+    parts: ClassVar[tuple[str, ...]] = ()
     #: What stands for a video, and for a picture, in the chat template.
     video_token: ClassVar[str]
     image_token: ClassVar[str]
@@ -65,9 +67,13 @@ class StockModel(ModelAdapter):
         name = str(folder)
         path = str(Path(name).expanduser()) if checkpoints.looks_local(name) else name
         # Where there is no configuration, transformers would build its default: a 7B model.
-        kind = checkpoints.read_config(name).get("model_type")
+        told = checkpoints.read_config(name)
+        kind = told.get("model_type")
         if kind not in cls.model_types:
             raise ModelError(f"'{name}' is a model of the type '{kind}', not {cls.title}.")
+        missing = [part for part in cls.parts if part not in told]
+        if missing:
+            raise ModelError(f"The config.json of '{name}' has no {' and no '.join(missing)}.")
         rules = cls._rules(path)
         if rules is None:
             raise checkpoints.no_frame_rules(name)

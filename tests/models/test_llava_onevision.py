@@ -238,3 +238,13 @@ def test_a_window_is_refused(tmp_path: Path) -> None:
     folder = tiny.make(tmp_path / "llava", model_type="mistral", sliding_window=5)
     with pytest.raises(ModelError, match="sliding-window attention"):
         LlavaOnevision.load(folder, LoadOptions())
+
+
+def test_a_configuration_without_its_parts(tmp_path: Path) -> None:
+    """What is not described is not made up: the stock class would build a model of 7B."""
+    folder = tiny.make(tmp_path / "llava")
+    held = json.loads((folder / "config.json").read_text())
+    del held["text_config"], held["vision_config"]
+    (folder / "config.json").write_text(json.dumps(held))
+    with pytest.raises(ModelError, match="has no text_config and no vision_config"):
+        LlavaOnevision.load(folder, LoadOptions())
