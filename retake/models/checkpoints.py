@@ -239,6 +239,7 @@ def load_model(stock: Any, config: Any, folder: str, options: LoadOptions) -> An
     Raises:
         ModelError: weights are missing, unreadable, of another shape, or have no place.
         MissingExtraError: a library is missing that the map or the weights need.
+        UsageError: the map leaves weights out.
     """
     told = placing.placed(config, options)
     with checkpoint_errors(folder), placing.library_errors(folder, config):
@@ -253,6 +254,7 @@ def load_model(stock: Any, config: Any, folder: str, options: LoadOptions) -> An
             **told,
         )
     check_weights(folder, report, quantised=placing.quantised(config))
+    placing.check_covered(model, options)
     return model.eval() if told else model.to(options.device).eval()
 
 

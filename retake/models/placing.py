@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from retake.core.adapter import LoadOptions
-from retake.core.errors import MissingExtraError
+from retake.core.errors import MissingExtraError, UsageError
 
 
 def quantised(config: Any) -> bool:
@@ -44,6 +44,29 @@ def placed(config: Any, options: LoadOptions) -> dict[str, Any]:
 
         told["max_memory"] = {"cpu": get_max_memory()["cpu"]}
     return told
+
+
+def check_covered(model: Any, options: LoadOptions) -> None:
+    """Refuse a map that says nothing of some weights: they would stay wherever they were read to.
+
+    Raises:
+        UsageError: naming some of them.
+    """
+    if not isinstance(options.device_map, dict):
+        return
+    parts = [part for part in options.device_map if part]
+    left_out = [
+        name
+        for name, _ in model.named_parameters()
+        if "" not in options.device_map
+        and not any(name == part or name.startswith(f"{part}.") for part in parts)
+    ]
+    if left_out:
+        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+        raise UsageError(
+            f"The device map places no {', '.join(left_out[:3])}{more}.",
+            hint="Name a part for each; {'': DEVICE} stands for the whole model.",
+        )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import torch
 
 import retake
 from retake.core.adapter import LoadOptions, ModelAdapter
+from retake.core.errors import UsageError
 from retake.models import models, placing
 from tests.tiny import MAKERS
 
@@ -159,3 +160,10 @@ def test_a_wrong_map_is_refused(folder: Path, device_map: Any, said: str) -> Non
     """A map that names no device is an error of usage that shows what was given."""
     with pytest.raises(retake.RetakeError, match=said):
         _loaded(folder, device_map=device_map)
+
+
+def test_a_map_that_leaves_weights_out_is_refused(family: str, folder: Path) -> None:
+    """What no part of a map places is named, not left wherever it was read to."""
+    with pytest.raises(UsageError, match=r"places no .* and \d+ more") as raised:
+        _adapter(family, folder, {"lm_head": "cpu"})
+    assert raised.value.exit_code == 2
