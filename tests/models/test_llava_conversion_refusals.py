@@ -10,6 +10,7 @@ import torch
 
 from retake.core.errors import RetakeError
 from retake.models.llava_conversion import convert_llava_video
+from retake.models.llava_conversion.folder import Destination
 from retake.models.llava_conversion.tensor_file import stored_tensors
 from tests.models.llava_original import TOWER, make_original, make_siglip, tower_tensors
 
@@ -287,3 +288,15 @@ def test_numbers_that_do_not_fit_are_refused(tmp_path: Path, siglip: Path) -> No
     with pytest.raises(RetakeError, match=r"model\.norm\.weight.*too large for float16"):
         convert_llava_video(source, tmp_path / "b", vision=siglip, dtype=torch.float16)
     assert not (tmp_path / "b" / "config.json").exists()
+
+
+@pytest.mark.parametrize("left", ["retake-conversion.json.part", "config.json.part"])
+def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path, left: str) -> None:
+    """A half-written file, the folder's mark among them, is written anew."""
+    destination = Destination(tmp_path / "out", {"checkpoint": "one"})
+    destination.folder.mkdir()
+    (destination.folder / left).write_bytes(b"{")
+    name = left.removesuffix(".part")
+    destination.put(name, [b"whole"])
+    assert [path.name for path in destination.folder.iterdir()] == [name]
+    assert (destination.folder / name).read_bytes() == b"whole"

@@ -1,17 +1,13 @@
-"""Writing a file so that it is whole or not there.
-
-The idea: write beside the final name, bring it to the disk, rename, bring the folder to the
-disk. Whatever happens before the renaming, an older file at that name is untouched.
-"""
+"""Where a memory is written: refused early where it cannot be, and whole or not there."""
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BufferedWriter
 from pathlib import Path
 
+from retake.core import writing
 from retake.core.errors import MemoryFileError, UsageError
 from retake.core.memory_file.container import read_document
 
@@ -33,7 +29,7 @@ def check_target(path: Path) -> None:
         if path.exists():
             _check_own(path)
         beside = _beside(path.resolve())
-        os.close(_create(beside))
+        os.close(writing.create(beside))
         beside.unlink()
     except OSError as error:
         raise UsageError(f"Cannot write the memory '{path}': {error.strerror}.") from error
@@ -61,42 +57,17 @@ def replacing(path: Path) -> Iterator[BufferedWriter]:
     """
     # A link stays a link: what it points to is replaced.
     target = path.resolve()
-    beside = _beside(target)
     existed = target.exists()
     try:
-        with os.fdopen(_create(beside), "wb") as file:
+        with writing.replacing(target, _beside(target)) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if existed:
-            shutil.copymode(target, beside)
-        beside.replace(target)
     except OSError as error:
         kept = "The memory that was there is as it was." if existed else "Nothing was left there."
         raise MemoryFileError(
             f"Cannot write the memory '{path}': {error.strerror}.", hint=kept
         ) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-    _sync_folder(target.parent)
 
 
 def _beside(target: Path) -> Path:
     """A name in the same folder that nothing has."""
     return target.with_name(f".retake-{secrets.token_hex(6)}.part")
-
-
-def _create(path: Path) -> int:
-    """A new file with the permissions that new files get here."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a renaming to the disk, where folders can be synchronised."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

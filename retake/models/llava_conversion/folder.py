@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from retake.core import writing
 from retake.core.errors import ModelError, UsageError
 
 #: Written first: says what the folder is the conversion of.
@@ -108,20 +109,12 @@ class Destination:
         target = self.folder / name
         beside = target.with_name(name + _PART)
         with self._writing(target):
-            try:
-                with beside.open("wb") as file:
-                    for block in blocks:
-                        file.write(block)
-                        if told is not None:
-                            told(len(block))
-                    file.flush()
-                    os.fsync(file.fileno())
-                beside.replace(target)
-            except BaseException:
-                with suppress(OSError):
-                    beside.unlink(missing_ok=True)
-                raise
-            _sync(self.folder)
+            beside.unlink(missing_ok=True)  # left by one that was killed
+            with writing.replacing(target, beside) as file:
+                for block in blocks:
+                    file.write(block)
+                    if told is not None:
+                        told(len(block))
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
@@ -154,14 +147,4 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            os.close(number)
-
-
-def _sync(folder: Path) -> None:
-    """Bring a renaming to the disk, where folders can be synchronised."""
-    with suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
             os.close(number)
