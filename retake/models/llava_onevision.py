@@ -34,6 +34,9 @@ class LlavaOnevision(StockModel):
     source: ClassVar[str] = "arXiv 2408.03326, 2410.02713"
     model_types: ClassVar[tuple[str, ...]] = ("llava_onevision",)
     title: ClassVar[str] = "LLaVA-OneVision"
+    config_class: ClassVar[type[PretrainedConfig]] = LlavaOnevisionConfig
+    model_class: ClassVar[Any] = LlavaOnevisionForConditionalGeneration
+    rules_class: ClassVar[Any] = FixedFrames
     parts: ClassVar[tuple[str, ...]] = ("text_config", "vision_config")
     video_token: ClassVar[str] = "<video>"
     image_token: ClassVar[str] = "<image>"
@@ -49,14 +52,6 @@ class LlavaOnevision(StockModel):
             )
         self._newline = _newline(model.config, folder)
         _check_tower(model.config, folder)
-
-    @classmethod
-    def classes(cls) -> tuple[type[PretrainedConfig], Any]:
-        return LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
-
-    @classmethod
-    def read_rules(cls, text: str, path: str) -> FixedFrames:
-        return FixedFrames.from_json(text, path)
 
     @classmethod
     def default_rules(cls, config: Any) -> FixedFrames:

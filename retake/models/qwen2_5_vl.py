@@ -25,10 +25,8 @@ class Qwen25VL(Qwen2VL):
     model_types: ClassVar[tuple[str, ...]] = ("qwen2_5_vl",)
     absolute_time: ClassVar[bool] = True
     title: ClassVar[str] = "Qwen2.5-VL"
-
-    @classmethod
-    def classes(cls) -> tuple[type[PretrainedConfig], Any]:
-        return Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+    config_class: ClassVar[type[PretrainedConfig]] = Qwen2_5_VLConfig
+    model_class: ClassVar[Any] = Qwen2_5_VLForConditionalGeneration
 
     def tower_facts(self, grid: tuple[int, int, int]) -> dict[str, Tensor]:
         # The tower itself would look for the windows' bounds with `unique_consecutive` on the

@@ -33,6 +33,9 @@ class Qwen2VL(StockModel):
     frames_per_step: ClassVar[int] = 2
     position_axes: ClassVar[int] = 3
     title: ClassVar[str] = "Qwen2-VL"
+    config_class: ClassVar[type[PretrainedConfig]] = Qwen2VLConfig
+    model_class: ClassVar[Any] = Qwen2VLForConditionalGeneration
+    rules_class: ClassVar[Any] = FrameRules
     video_token: ClassVar[str] = "<|video_pad|>"
     image_token: ClassVar[str] = "<|image_pad|>"
     tower: ClassVar[str] = "visual"
@@ -46,14 +49,6 @@ class Qwen2VL(StockModel):
                 f"{(rules.patch, rules.merge, rules.temporal)} (side, merge, frames), "
                 f"its vision tower takes {expected}."
             )
-
-    @classmethod
-    def classes(cls) -> tuple[type[PretrainedConfig], Any]:
-        return Qwen2VLConfig, Qwen2VLForConditionalGeneration
-
-    @classmethod
-    def read_rules(cls, text: str, path: str) -> FrameRules:
-        return FrameRules.from_json(text, path)
 
     @classmethod
     def default_rules(cls, config: Any) -> FrameRules:

@@ -30,6 +30,11 @@ class StockModel(ModelAdapter):
 
     #: How messages call the family.
     title: ClassVar[str]
+    #: The configuration and the model of `transformers`.
+    config_class: ClassVar[type[PretrainedConfig]]
+    model_class: ClassVar[Any]
+    #: What a preprocessor configuration says of frames; `from_json(text, path)` reads it.
+    rules_class: ClassVar[Any]
     #: Parts that a configuration must have; a family with a flat one has none.
     parts: ClassVar[tuple[str, ...]] = ()
     #: What stands for a video, and for a picture, in the chat template.
@@ -46,16 +51,6 @@ class StockModel(ModelAdapter):
                 f"'{folder}' uses sliding-window attention, which retake does not support.",
                 hint='Set "use_sliding_window": false in its config.json.',
             )
-
-    @classmethod
-    @abstractmethod
-    def classes(cls) -> tuple[type[PretrainedConfig], Any]:
-        """The configuration and the model of `transformers`."""
-
-    @classmethod
-    @abstractmethod
-    def read_rules(cls, text: str, path: str) -> Any:
-        """What a preprocessor configuration, given as its text, says of frames."""
 
     @classmethod
     @abstractmethod
@@ -77,12 +72,11 @@ class StockModel(ModelAdapter):
         rules = cls._rules(path)
         if rules is None:
             raise checkpoints.no_frame_rules(name)
-        configured, stock = cls.classes()
         with checkpoints.checkpoint_errors(name):
-            config: Any = configured.from_pretrained(path)
+            config: Any = cls.config_class.from_pretrained(path)
         if options.yarn_factor is not None:
             config.text_config.rope_parameters = yarn(config.text_config, options.yarn_factor, name)
-        model = checkpoints.load_model(stock, config, path, options)
+        model = checkpoints.load_model(cls.model_class, config, path, options)
         tokenizer = checkpoints.load_tokenizer(path)
         return cls(model, tokenizer, name, rules)
 
@@ -108,7 +102,7 @@ class StockModel(ModelAdapter):
     def _rules(cls, folder: str, *, local_only: bool = False) -> Any:
         """What a checkpoint says of frames, None where it says nothing."""
         found = checkpoints.read_frame_rules(folder, local_only=local_only)
-        return cls.read_rules(*found) if found else None
+        return cls.rules_class.from_json(*found) if found else None
 
     def prompt(self, question: str) -> Prompt:
         self._check_plain(question)

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from retake.core.errors import ModelError
+from retake.models.documents import json_object
 from retake.models.llava_conversion.tensor_file import Stored, stored_tensors
 
 _SAMPLE = 512  # bytes of a tensor that tell it from another
@@ -53,14 +54,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ModelError(f"'{folder}' holds no config.json.") from None
     except (ValueError, OSError) as error:
         raise ModelError(f"'{path}' cannot be read: {error}.") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"'{path}' is no JSON object.")
-    return config
+    return json_object(text, str(path))
 
 
 def read_source(folder: Path) -> Source:
