@@ -37,12 +37,6 @@ _CLIP = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(MAKERS))
-def family(request: pytest.FixtureRequest) -> str:
-    """Each family's name."""
-    return str(request.param)
-
-
 @pytest.fixture(scope="module")
 def whole(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of three layers."""

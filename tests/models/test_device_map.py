@@ -37,18 +37,6 @@ def _offloaded(family: str) -> dict[str, int | str]:
     }
 
 
-@pytest.fixture(scope="module", params=models.names())
-def family(request: pytest.FixtureRequest) -> str:
-    """Each registered family's name."""
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random checkpoint of the family."""
-    return MAKERS[family](tmp_path_factory.mktemp("families") / family)
-
-
 def _loaded(folder: Path, **given: Any) -> retake.VideoModel:
     options = {"generate": {"max_new_tokens": 5}, "video": {"long_side": 112}, "keep_ratio": 0.25}
     return retake.load(folder, backend="cpu", **{**options, **given})

@@ -13,7 +13,6 @@ import retake
 from retake.core.adapter import LoadOptions
 from retake.measure.counting import counting
 from retake.models import models
-from tests.tiny import MAKERS
 
 _OPTIONS: dict[str, Any] = {
     "generate": {"max_new_tokens": 5},
@@ -47,18 +46,6 @@ def _linears(model: nn.Module) -> list[tuple[nn.Module, str, nn.Linear]]:
         for name, child in module.named_children()
         if isinstance(child, nn.Linear)
     ]
-
-
-@pytest.fixture(scope="module", params=models.names())
-def family(request: pytest.FixtureRequest) -> str:
-    """Each registered family's name."""
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random checkpoint of the family."""
-    return MAKERS[family](tmp_path_factory.mktemp("families") / family)
 
 
 def test_a_quantised_model_runs(family: str, folder: Path, clip: Path) -> None:

@@ -10,12 +10,6 @@ from retake.models import models
 from tests.tiny import MAKERS
 
 
-@pytest.fixture(scope="module", params=sorted(MAKERS))
-def family(request: pytest.FixtureRequest) -> str:
-    """Each family's name."""
-    return str(request.param)
-
-
 def test_a_users_model_of_which_nothing_is_said(family: str, tmp_path: Path) -> None:
     """A model in memory is prepared for by what its tower takes, and that is said."""
     folder = MAKERS[family](tmp_path / "held")

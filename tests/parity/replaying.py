@@ -1,9 +1,12 @@
 """Running a recorded case through the engine, and comparing all that was recorded of it."""
 
+import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 import torch
@@ -13,7 +16,7 @@ from torch import Tensor
 from retake.backends.cpu import CPU
 from retake.compressors.none import NoCompression
 from retake.compressors.pivotkv import PivotKV
-from retake.core.adapter import ModelAdapter
+from retake.core.adapter import LoadOptions, ModelAdapter
 from retake.core.arena import CACHE_ARGUMENT
 from retake.core.budget import share_of
 from retake.core.chunks import chunks_of_tokens
@@ -28,27 +31,70 @@ from retake.selectors.none import NoSelection
 Close = Callable[[Tensor, Tensor], None]
 
 
-class Scene(Protocol):
-    """The prompt and the video that a family's cases were recorded with."""
+@attrs.frozen(eq=False)
+class Scene(ABC):
+    """The prompt and the video that a family's cases were recorded with.
+
+    Attributes:
+        manifest: what was recorded, case by case.
+        inputs, middle: the recorded inputs, and what came out between them and the answer.
+        video_token: what stands for a token of video in the prompt.
+        load: the recorded checkpoint, stretched by a factor or not.
+    """
 
     manifest: list[dict[str, Any]]
+    inputs: dict[str, Tensor]
+    middle: dict[str, Tensor]
+    video_token: int
     load: Callable[[float | None], Any]
+
+    @classmethod
+    def recorded(
+        cls, goldens: Path, family: str, folder: Path, adapter: type[ModelAdapter]
+    ) -> "Scene":
+        """The scene of a family, its checkpoint being in a loadable layout in `folder`."""
+        source = goldens / "e2e"
+
+        @cache
+        def load(factor: float | None) -> Any:
+            return adapter.load(folder, LoadOptions(yarn_factor=factor))
+
+        config = json.loads((folder / "config.json").read_text())
+        cases = json.loads((source / "manifest.json").read_text())["cases"]
+        return cls(
+            manifest=[case for case in cases if case["family"] == family],
+            inputs=load_file(source / f"{family}_inputs.safetensors"),
+            middle=load_file(source / f"{family}_intermediate.safetensors"),
+            video_token=config.get("video_token_id", config.get("video_token_index")),
+            load=load,
+        )
 
     @property
     def token_ids(self) -> Tensor:
         """The whole prompt `[Q]`, a placeholder for each token of video."""
+        return self.inputs["input_ids"][0]
 
     @property
+    def placeholders(self) -> tuple[int, int]:
+        """First and last-plus-one of them."""
+        places = (self.token_ids == self.video_token).nonzero()[:, 0]
+        return int(places[0]), int(places[-1]) + 1
+
+    @property
+    @abstractmethod
     def span(self) -> tuple[int, int]:
         """First and last-plus-one video token of the prompt, without what closes the video."""
 
     @property
+    @abstractmethod
     def steps(self) -> int:
         """Steps of the video."""
 
+    @abstractmethod
     def tokens(self, adapter: Any, steps_at_once: int) -> VisualTokens:
         """The visual tokens, encoded so many steps at a time."""
 
+    @abstractmethod
     def tokens_of_frames(self, adapter: Any, frames: int) -> int:
         """Tokens that so many frames have."""
 

@@ -1,20 +1,17 @@
 """Every recorded Qwen2-VL run: from patches to generated tokens as the published code does."""
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from retake.compressors.none import NoCompression
-from retake.core.adapter import LoadOptions, Patches
+from retake.core.adapter import Patches
 from retake.core.tokens import VisualTokens
 from retake.models.qwen2_vl import Qwen2VL
 from retake.selectors.none import NoSelection
@@ -24,24 +21,12 @@ from tests.parity.replaying import Close
 _FAMILY = "qwen2vl"
 
 
-@attrs.frozen(eq=False)
-class Scene:
-    """The prompt and the video that all cases were recorded with (`replaying.Scene`)."""
-
-    manifest: list[dict[str, Any]]
-    inputs: dict[str, Tensor]
-    middle: dict[str, Tensor]
-    video_token: int
-    load: Callable[[float | None], Qwen2VL]
-
-    @property
-    def token_ids(self) -> Tensor:
-        return self.inputs["input_ids"][0]
+class Scene(replaying.Scene):
+    """Qwen2-VL's: a video is all placeholders, and nothing closes it."""
 
     @property
     def span(self) -> tuple[int, int]:
-        places = (self.token_ids == self.video_token).nonzero()[:, 0]
-        return int(places[0]), int(places[-1]) + 1
+        return self.placeholders
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -73,28 +58,13 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(
     goldens: Path, tmp_path_factory: pytest.TempPathFactory, save_tokenizer: Callable[[Path], None]
-) -> Scene:
+) -> replaying.Scene:
     """The recorded inputs, and the recorded checkpoint in a loadable layout."""
-    source = goldens / "e2e"
     folder = tmp_path_factory.mktemp("recorded") / "checkpoint"
-    shutil.copytree(source / f"{_FAMILY}_tiny", folder)
+    shutil.copytree(goldens / "e2e" / f"{_FAMILY}_tiny", folder)
     save_tokenizer(folder)
     (folder / "preprocessor_config.json").write_text("{}")
-    loaded: dict[float | None, Qwen2VL] = {}
-
-    def load(factor: float | None) -> Qwen2VL:
-        if factor not in loaded:
-            loaded[factor] = Qwen2VL.load(folder, LoadOptions(yarn_factor=factor))
-        return loaded[factor]
-
-    cases = json.loads((source / "manifest.json").read_text())["cases"]
-    return Scene(
-        manifest=[case for case in cases if case["family"] == _FAMILY],
-        inputs=load_file(source / f"{_FAMILY}_inputs.safetensors"),
-        middle=load_file(source / f"{_FAMILY}_intermediate.safetensors"),
-        video_token=json.loads((folder / "config.json").read_text())["video_token_id"],
-        load=load,
-    )
+    return Scene.recorded(goldens, _FAMILY, folder, Qwen2VL)
 
 
 @pytest.mark.parametrize("kernel", ["eager", "sdpa"])

@@ -4,21 +4,18 @@ Left out are those whose key patches the published code misplaces (docs/fidelity
 patches before pooling, drops the newline, and prefills the first word of the question as video.
 """
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from retake.compressors.none import NoCompression
-from retake.core.adapter import LoadOptions, Patches
+from retake.core.adapter import Patches
 from retake.core.tokens import VisualTokens
 from retake.models.llava_onevision import LlavaOnevision
 from tests.parity import replaying
@@ -30,25 +27,13 @@ _FAMILY = "llava_ov"
 _MISPLACED = ("c_", "d_", "f_")
 
 
-@attrs.frozen(eq=False)
-class Scene:
-    """The prompt and the video that all cases were recorded with (`replaying.Scene`)."""
-
-    manifest: list[dict[str, Any]]
-    inputs: dict[str, Tensor]
-    middle: dict[str, Tensor]
-    video_token: int
-    load: Callable[[float | None], LlavaOnevision]
-
-    @property
-    def token_ids(self) -> Tensor:
-        return self.inputs["input_ids"][0]
+class Scene(replaying.Scene):
+    """LLaVA's: the last placeholder stands for the newline that closes the video."""
 
     @property
     def span(self) -> tuple[int, int]:
-        # The last of the placeholders stands for the newline.
-        places = (self.token_ids == self.video_token).nonzero()[:, 0]
-        return int(places[0]), int(places[-1])
+        first, stop = self.placeholders
+        return first, stop - 1
 
     @property
     def steps(self) -> int:
@@ -71,28 +56,13 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def scene(goldens: Path, tmp_path_factory: pytest.TempPathFactory) -> replaying.Scene:
     """The recorded inputs, and the recorded checkpoint in a loadable layout."""
-    source = goldens / "e2e"
     folder = tmp_path_factory.mktemp("recorded") / "checkpoint"
-    shutil.copytree(source / f"{_FAMILY}_tiny", folder)
+    shutil.copytree(goldens / "e2e" / f"{_FAMILY}_tiny", folder)
     save_tokenizer(folder, tiny.SPECIAL, tiny.TEMPLATE)
     (folder / "preprocessor_config.json").write_text('{"size": {"height": 40, "width": 40}}')
-    loaded: dict[float | None, LlavaOnevision] = {}
-
-    def load(factor: float | None) -> LlavaOnevision:
-        if factor not in loaded:
-            loaded[factor] = LlavaOnevision.load(folder, LoadOptions(yarn_factor=factor))
-        return loaded[factor]
-
-    cases = json.loads((source / "manifest.json").read_text())["cases"]
-    return Scene(
-        manifest=[case for case in cases if case["family"] == _FAMILY],
-        inputs=load_file(source / f"{_FAMILY}_inputs.safetensors"),
-        middle=load_file(source / f"{_FAMILY}_intermediate.safetensors"),
-        video_token=json.loads((folder / "config.json").read_text())["video_token_index"],
-        load=load,
-    )
+    return Scene.recorded(goldens, _FAMILY, folder, LlavaOnevision)
 
 
 @pytest.mark.parametrize("kernel", ["eager", "sdpa"])
