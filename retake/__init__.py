@@ -14,6 +14,7 @@ from retake.backends import backends
 from retake.compressors import compressors
 from retake.core.adapter import ModelAdapter
 from retake.core.backend import Backend
+from retake.core.benchmark import Benchmark, Sample
 from retake.core.compressor import KVCompressor
 from retake.core.config import (
     GenerateOptions,
@@ -28,8 +29,10 @@ from retake.core.frames import FrameBatch
 from retake.core.kv import KVChunk
 from retake.core.memory import Answer, VideoMemory
 from retake.core.memory_file import load_memory
-from retake.core.selector import FrameSelector
+from retake.core.scorer import FrameTextScorer
+from retake.core.selector import FrameSelector, QuestionSelector
 from retake.core.tokens import Selection, VisualTokens
+from retake.core.wrapper import Wrapper
 from retake.models import models
 from retake.selectors import selectors
 from retake.video_model import VideoModel
@@ -39,8 +42,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer",
     "Backend",
+    "Benchmark",
     "FrameBatch",
     "FrameSelector",
+    "FrameTextScorer",
     "GenerateOptions",
     "KVChunk",
     "KVCompressor",
@@ -50,8 +55,10 @@ __all__ = [
     "ModelOptions",
     "PartOptions",
     "PrefillOptions",
+    "QuestionSelector",
     "RetakeError",
     "RunConfig",
+    "Sample",
     "Selection",
     "UsageError",
     "VideoError",
@@ -59,6 +66,7 @@ __all__ = [
     "VideoModel",
     "VideoOptions",
     "VisualTokens",
+    "Wrapper",
     "attach",
     "backends",
     "compressors",

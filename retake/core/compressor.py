@@ -1,7 +1,8 @@
 """The interface of KV-cache compressors."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import attrs
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor
 
 from retake.core.errors import UsageError
 from retake.core.kv import KVChunk
-from retake.core.tokens import shape_of
+from retake.core.tokens import Selection, shape_of
+
+Scope = Literal["chunk", "cache"]
 
 
 @attrs.frozen
@@ -17,18 +20,33 @@ class KVCompressor(ABC):
     """Decides which key/value pairs of a layer survive after each chunk of video.
 
     Write `score()`; the base class keeps pivots first, then the best scores, ties going to
-    the earlier token. Subclasses are frozen attrs classes: their fields are the options a
-    user may set.
+    the earlier token, exactly as many as the budget allows. Subclasses are frozen attrs classes:
+    their fields are the options a user may set. Nothing is remembered from chunk to chunk
+    but what the engine hands back in `KVChunk.carried`.
+
+    What a pair may be evicted from, and how a budget is split, is said by the attributes below;
+    a wrapper (`Wrapper`) answers them by asking the compressor that it wraps.
     """
 
     #: Where the method comes from, as `retake list` shows it.
     source: ClassVar[str] = ""
     #: False for a compressor that never evicts; it takes no budget.
     evicts: ClassVar[bool] = True
+    #: "chunk": only the newest chunk's pairs are evicted, and each chunk keeps its share of the
+    #: budget. "cache": all of the video's pairs compete, and the cache is filled to the budget.
+    scope: ClassVar[Scope] = "chunk"
+    #: Whether it scores by the question (`KVChunk.guide`). Then a video is watched anew for each.
+    needs_question: ClassVar[bool] = False
+    #: Whether heads keep different pairs: `score` is then asked of each key head alone.
+    per_head: ClassVar[bool] = False
+    #: Whether `chunk_weights` must be asked, for which the whole selection is waited for.
+    weighs_chunks: ClassVar[bool] = False
+    #: Whether layers share a chunk's budget by `share_layers`, once all of them have scored.
+    weighs_layers: ClassVar[bool] = False
 
     @abstractmethod
     def score(self, chunk: KVChunk) -> Tensor:
-        """How much each pair of the chunk is worth: `[Q]`, higher is kept."""
+        """How much each pair is worth: `[L]`, higher is kept."""
 
     def keep(self, chunk: KVChunk, scores: Tensor, count: int) -> Tensor:
         """The indices of the `count` pairs to keep, int64 `[count]`, ascending."""
@@ -36,18 +54,56 @@ class KVCompressor(ABC):
         pivots_first = order[torch.argsort(chunk.pivots[order].int(), descending=True, stable=True)]
         return pivots_first[:count].sort().values
 
-    def compress(self, chunk: KVChunk, count: int) -> Tensor:
-        """Score the chunk and choose: int64 `[count]`, ascending indices into the chunk."""
+    def head_counts(self, chunk: KVChunk, scores: Tensor, count: int) -> list[int]:
+        """With `per_head`: how many pairs each key head keeps; together `KV · count`.
+
+        Args:
+            chunk: with all heads.
+            scores: `[KV, L]`, of each key head alone.
+            count: pairs a head keeps on average.
+        """
+        return [count] * scores.shape[0]
+
+    def chunk_weights(self, chunks: Sequence[Selection]) -> Tensor:
+        """With `weighs_chunks`: what each chunk is worth against the others, `[n]`, above 0."""
+        return torch.ones(len(chunks))
+
+    def layer_weights(self, layers: int) -> Sequence[float] | None:
+        """What each layer is worth against the others, above 0, known beforehand; None: the same.
+
+        The budget is that of an average layer.
+        """
+        return None
+
+    def share_layers(self, scores: Sequence[Tensor], count: int) -> Sequence[float]:
+        """With `weighs_layers`: what each layer is worth by the scores it gave a chunk.
+
+        Args:
+            scores: each layer's, `[L]`.
+            count: pairs a layer keeps on average.
+        """
+        return [1.0] * len(scores)
+
+    def scored(self, chunk: KVChunk) -> Tensor:
+        """`score()`, refused where it is not one number a pair.
+
+        Raises:
+            UsageError: it has another shape, or holds NaN.
+        """
         scores = self.score(chunk)
         if not isinstance(scores, Tensor) or scores.shape != (len(chunk),):
             given = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise UsageError(
                 f"{type(self).__name__}.score() must return a tensor [{len(chunk)}], "
-                f"one score a token of the chunk, but returned {given}."
+                f"one score a pair, but returned {given}."
             )
         if scores.isnan().any():
             raise UsageError(f"{type(self).__name__}.score() returned NaN in layer {chunk.layer}.")
-        return self.keep(chunk, scores, count)
+        return scores
+
+    def compress(self, chunk: KVChunk, count: int) -> Tensor:
+        """Score the pairs and choose: int64 `[count]`, ascending indices into the chunk."""
+        return self.keep(chunk, self.scored(chunk), count)
 
 
 def checked(kept: object, size: int, count: int, method: str) -> Tensor:

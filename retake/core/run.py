@@ -174,6 +174,9 @@ class LayerRun:
             backend=self.engine.backend,
             past_keys=held.keys[0, :, :start],
             past_values=held.values[0, :, :start],
+            numbers=segment.numbers,
+            rows=segment.rows,
+            patches=segment.patches,
         )
 
     def _turn(self, keys: Tensor, old: Tensor, new: Tensor) -> Tensor:

@@ -4,7 +4,10 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import attrs
+from torch import Tensor
 
+from retake.core.errors import UsageError
+from retake.core.scorer import FrameTextScorer
 from retake.core.tokens import Selection, VisualTokens
 
 
@@ -17,6 +20,8 @@ class FrameSelector(ABC):
 
     #: Where the method comes from, as `retake list` shows it.
     source: ClassVar[str] = ""
+    #: Whether what it selects depends on the question. Then a video is watched anew for each.
+    needs_question: ClassVar[bool] = False
 
     @property
     def lookahead(self) -> int | None:
@@ -37,3 +42,30 @@ class FrameSelector(ABC):
     @abstractmethod
     def select(self, tokens: VisualTokens) -> Selection:
         """Choose from a video's visual tokens `[T, N, C]`."""
+
+
+@attrs.frozen(kw_only=True)
+class QuestionSelector(FrameSelector):
+    """A selector that looks for what is asked about, by the word of a frame–text scorer.
+
+    Attributes:
+        scorer: rates every frame against the question; a step counts as its best frame does.
+    """
+
+    needs_question: ClassVar[bool] = True
+
+    scorer: FrameTextScorer | None = None
+
+    def relevance(self, tokens: VisualTokens) -> Tensor:
+        """How well each step fits the question: float32 `[T]`, on the host.
+
+        Raises:
+            UsageError: the selector was given no scorer, so that nobody rated the steps.
+        """
+        if tokens.relevance is None:
+            raise UsageError(
+                f"{type(self).__name__} needs a scorer that rates frames against the question.",
+                hint="Name one in brackets behind the selector, as in 'aks(clip:path=FOLDER)'. "
+                "`retake list scorers` shows them.",
+            )
+        return tokens.relevance.float().cpu()

@@ -23,11 +23,14 @@ class VisualTokens:
         features: `[T, N, C]`, as they enter the language model.
         timestamps: float64 `[T]`, seconds; when each step starts.
         grid: rows and columns of tokens in a step; their product is N.
+        relevance: float32 `[T]`, how well each step fits the question, by the selector's
+            frame–text scorer; None where it has none.
     """
 
     features: Tensor = attrs.field(repr=shape_of)
     timestamps: Tensor = attrs.field(repr=shape_of)
     grid: tuple[int, int]
+    relevance: Tensor | None = attrs.field(default=None, repr=lambda r: r and shape_of(r))
 
     def __attrs_post_init__(self) -> None:
         _check(
@@ -43,6 +46,10 @@ class VisualTokens:
         _check(
             bool((self.timestamps.diff() >= 0).all()),
             "timestamps must not descend",
+        )
+        _check(
+            self.relevance is None or list(self.relevance.shape) == [steps],
+            f"relevance must be [{steps}], one value a step",
         )
         _check(min(self.grid) > 0, f"a grid has rows and columns, got {self.grid}")
         _check(
@@ -60,7 +67,9 @@ class VisualTokens:
 
     def part(self, start: int, stop: int) -> "VisualTokens":
         """Steps `start` to `stop` of these; a view."""
-        return VisualTokens(self.features[start:stop], self.timestamps[start:stop], self.grid)
+        cut = slice(start, stop)
+        fits = None if self.relevance is None else self.relevance[cut]
+        return VisualTokens(self.features[cut], self.timestamps[cut], self.grid, fits)
 
     def followed_by(self, later: "VisualTokens") -> "VisualTokens":
         """These steps and those after them, as one."""
@@ -68,6 +77,9 @@ class VisualTokens:
             torch.cat((self.features, later.features)),
             torch.cat((self.timestamps, later.timestamps)),
             self.grid,
+            None
+            if self.relevance is None or later.relevance is None
+            else torch.cat((self.relevance, later.relevance)),
         )
 
 
