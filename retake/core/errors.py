@@ -44,6 +44,10 @@ class MemoryFileError(RetakeError):
     """A file of a watched video is missing, cannot be written, or is not as it was written."""
 
 
+class RunFolderError(RetakeError):
+    """A run's folder is missing, damaged, written by another process, or cannot be written."""
+
+
 class MissingExtraError(RetakeError):
     """An optional dependency is not installed; the message names the extra."""
 

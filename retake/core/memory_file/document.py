@@ -3,7 +3,6 @@
 What this module does not know: files and tensors.
 """
 
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from retake.core.errors import MemoryFileError, UsageError
 from retake.core.frames import VideoInfo
 from retake.core.memory import Compression, Frames, Source, StageCost, VideoMemory
 from retake.core.memory_file.container import damaged
+from retake.core.plain import plain as as_json
 
 #: Changes with every change of what a file holds.
 FORMAT = "retake.memory/1"
@@ -66,7 +66,7 @@ def describe(memory: VideoMemory) -> dict[str, Any]:
         costs=memory.costs,
         **{key: memory.config[key] for key in _ABOUT},
     )
-    plain: dict[str, Any] = _plain(attrs.asdict(document))
+    plain: dict[str, Any] = as_json(attrs.asdict(document))
     return plain
 
 
@@ -121,22 +121,6 @@ def _dtype(config: dict[str, Any], path: Path) -> str:
 def settings(document: Document) -> dict[str, Any]:
     """The configuration as a `VideoMemory` has it."""
     return {**document.config, **{key: getattr(document, key) for key in _ABOUT}}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it; what JSON has no form for, as Python shows it.
-
-    Only options of parts of one's own can hold such a thing, and asking does not read them.
-    """
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float) and math.isfinite(value):
-        return value
-    return repr(value)
 
 
 def _short(error: Exception) -> str:

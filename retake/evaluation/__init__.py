@@ -1,0 +1,1 @@
+"""Runs over benchmarks: answered, kept, resumed, summed up and compared."""

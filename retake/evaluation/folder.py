@@ -1,0 +1,241 @@
+"""A run's folder as its one writer has it: begun or gone on with, and added to line by line."""
+
+import json
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import attrs
+
+from retake.core import writing
+from retake.core.errors import RunFolderError, UsageError
+from retake.core.memory import VideoMemory
+from retake.core.plain import plain
+from retake.core.provenance import command_line, versions
+from retake.evaluation import records
+from retake.evaluation.journal import Journal
+from retake.evaluation.locking import LOCK, FolderLock
+from retake.evaluation.matching import check_same
+from retake.evaluation.records import Failure, RunHeader, RunRecords, SampleRecord, Session
+
+_PART = ".run-"
+_JOURNALS = (records.SAMPLES, records.VIDEOS, records.FAILURES, records.SESSIONS)
+
+
+def now() -> str:
+    """This moment, ISO 8601, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunFolder:
+    """A run that this process alone writes; a context manager, which gives the folder back.
+
+    Args:
+        folder: where; it is made, or empty, or holds a run that is gone on with.
+        header: what is run.
+        resume: go on with the run that is there; where there is none, one is begun all the same.
+
+    Raises:
+        UsageError: the folder holds something else, or a run and `resume` is off, or one that was
+            begun with other settings; or it cannot be made.
+        RunFolderError: the run is damaged, another process writes it, or the system refuses.
+
+    Attributes:
+        found: the run as it was found, half-written lines already cut off.
+        notes: what was repaired, and what is other than in earlier sessions.
+    """
+
+    def __init__(self, folder: Path, header: RunHeader, *, resume: bool = False) -> None:
+        check_place(folder, header, resume=resume)
+        self.folder = folder
+        self.header = header
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"Cannot make the folder '{folder}': {error.strerror}.") from error
+        self._lock = FolderLock(folder)
+        try:
+            # Once more: another process may have begun a run here since.
+            check_place(folder, header, resume=resume)
+            if not records.is_run(folder):
+                self._begin()
+            self.found = self._pick_up()
+            self.notes = (*self.found.notes, *self._changes())
+            self._watches = len(self.found.videos)
+            self._answered = {sample.id for sample in self.found.samples}
+            self._sources = _sources(self.found)
+            self._sign_in()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the folder back; what was added is on the disk already."""
+        self._lock.release()
+
+    @property
+    def answered(self) -> frozenset[str]:
+        """The ids of all samples that are answered."""
+        return frozenset(self._answered)
+
+    def add_video(self, video: Path, question: str | None, memory: VideoMemory) -> int:
+        """Note a pass over a video; the number by which its samples refer to it.
+
+        Raises:
+            RunFolderError: the video is not what it was at an earlier pass, or the system refuses.
+        """
+        self._check_source(video, memory)
+        self._journal(records.VIDEOS).append(
+            {
+                "watch": self._watches + 1,
+                "video": str(video),
+                "question": question,
+                "frames": _data(memory.frames),
+                "source": _data(memory.source),
+                "compression": _data(memory.compression),
+                "costs": [_data(cost) for cost in memory.costs],
+            }
+        )
+        self._watches += 1
+        return self._watches
+
+    def add_sample(self, sample: SampleRecord) -> None:
+        """Note an answered question.
+
+        Raises:
+            RunFolderError: it is there already, or the system refuses.
+        """
+        if sample.id in self._answered:
+            raise RunFolderError(
+                f"The sample '{sample.id}' is in '{self.folder}' already.",
+                hint="A benchmark must give every sample an id of its own.",
+            )
+        self._journal(records.SAMPLES).append(_data(sample))
+        self._answered.add(sample.id)
+
+    def add_failure(self, video: Path, samples: Sequence[str], reason: str) -> Failure:
+        """Note that samples could not be answered.
+
+        Raises:
+            RunFolderError: the system refuses.
+        """
+        failure = Failure(str(video), tuple(samples), reason, now())
+        self._journal(records.FAILURES).append(_data(failure))
+        return failure
+
+    def _journal(self, name: str) -> Journal:
+        return Journal(self.folder / name)
+
+    def _begin(self) -> None:
+        """Write `run.json`, whole or not at all."""
+        path = self.folder / records.HEADER
+        text = json.dumps(plain(attrs.asdict(self.header)), indent=2, ensure_ascii=False)
+        beside = path.with_name(f"{_PART}{secrets.token_hex(6)}.part")
+        try:
+            with writing.replacing(path, beside) as file:
+                file.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            raise RunFolderError(f"Cannot write '{path}': {error.strerror}.") from error
+
+    def _pick_up(self) -> RunRecords:
+        """The run as it is there, repaired where its end was cut off."""
+        found = records.read_run(self.folder)
+        if found.notes:
+            for name in _JOURNALS:
+                self._journal(name).repair()
+        return found
+
+    def _changes(self) -> list[str]:
+        """What is other than when the run was begun, and may change its numbers."""
+        was, new = self.found.header.versions, versions()
+        changed = [
+            f"{name}: was {was.get(name)}, is {new.get(name)}"
+            for name in {**was, **new}
+            if was.get(name) != new.get(name)
+        ]
+        if self.found.header.device != self.header.device:
+            changed.append(f"device: was {self.found.header.device}, is {self.header.device}")
+        return changed
+
+    def _sign_in(self) -> None:
+        session = Session(
+            started=now(),
+            first_watch=self._watches + 1,
+            command=tuple(command_line()),
+            versions=versions(),
+            device=self.header.device,
+            repaired=self.found.notes,
+        )
+        self._journal(records.SESSIONS).append(_data(session))
+
+    def _check_source(self, video: Path, memory: VideoMemory) -> None:
+        if memory.source is None:
+            return
+        before = self._sources.setdefault(str(video), memory.source.sha256)
+        if before != memory.source.sha256:
+            raise RunFolderError(
+                f"The video '{video}' is not the one that earlier answers of '{self.folder}' are "
+                "about: its content has changed.",
+                hint="Put the old one back, or start a new run in another folder.",
+            )
+
+
+def check_place(folder: Path, header: RunHeader, *, resume: bool) -> None:
+    """Refuse a folder that a run cannot be written into, before a model is loaded for it.
+
+    What only the model can decide may be UNDECIDED in the header.
+
+    Raises:
+        UsageError, RunFolderError: as for `RunFolder`.
+    """
+    try:
+        if not folder.exists():
+            if not folder.parent.is_dir():
+                raise UsageError(
+                    f"Cannot make the folder '{folder}': there is no folder '{folder.parent}'."
+                )
+            return
+        if not folder.is_dir():
+            raise UsageError(f"'{folder}' is a file; a run is written into a folder.")
+        names = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise UsageError(f"Cannot look into '{folder}': {error.strerror}.") from error
+    if not any(name != LOCK and not name.startswith(_PART) for name in names):
+        return
+    if not names & {records.HEADER, *_JOURNALS}:
+        raise UsageError(
+            f"'{folder}' holds other things ({_some(names)}), so no run is written into it.",
+            hint="Name a new folder, or an empty one.",
+        )
+    was = records.read_header(folder)
+    if not resume:
+        raise UsageError(
+            f"'{folder}' holds a run already, begun {was.created}.",
+            hint="--resume goes on with it; another folder takes a new one.",
+        )
+    check_same(folder, was, header)
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)[:3]
+    return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")
+
+
+def _sources(found: RunRecords) -> dict[str, str]:
+    """The hash of every video that was watched."""
+    return {each.video: each.source.sha256 for each in found.videos if each.source is not None}
+
+
+def _data(record: Any) -> Any:
+    return None if record is None else attrs.asdict(record)

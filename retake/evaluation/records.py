@@ -1,0 +1,351 @@
+"""What a run leaves behind, as typed records, and how a run's folder is read.
+
+A folder holds `run.json`, which says what was run and never changes, and journals that only
+grow: `videos.jsonl`, `samples.jsonl`, `failures.jsonl` and `sessions.jsonl`. Reading changes
+nothing, and may be done while a run is still being written. `docs/evaluation.md` is the format.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+
+from retake.core.config import strict_converter
+from retake.core.errors import RunFolderError
+from retake.core.memory import Compression, Frames, Source, StageCost
+from retake.evaluation.journal import Journal
+
+#: Changes with every change of what a folder holds.
+FORMAT = "retake.run/1"
+HEADER = "run.json"
+VIDEOS = "videos.jsonl"
+SAMPLES = "samples.jsonl"
+FAILURES = "failures.jsonl"
+SESSIONS = "sessions.jsonl"
+
+_CONVERTER = strict_converter()
+_Record = TypeVar("_Record")
+
+
+@attrs.frozen
+class BenchmarkRecord:
+    """Which benchmark, with all of its options."""
+
+    name: str
+    options: dict[str, Any]
+
+
+@attrs.frozen
+class RunHeader:
+    """What was run: `run.json`.
+
+    Attributes:
+        name: the run's, by default its folder's.
+        benchmark: which one, with all of its options.
+        limit: only the benchmark's first samples, so many; None: all of them.
+        batch: questions about one video that were answered at a time.
+        config: the whole resolved configuration.
+        versions, device, command: of the process that began the run.
+        fingerprint: of the model's weights.
+        samples_total: how many samples the run has once it is complete.
+        samples_sha256: of their ids, questions, options and answers.
+        created: when the run was begun, ISO 8601.
+    """
+
+    name: str
+    benchmark: BenchmarkRecord
+    config: dict[str, Any]
+    versions: dict[str, str]
+    device: str
+    fingerprint: str
+    samples_total: int
+    samples_sha256: str
+    command: tuple[str, ...]
+    created: str
+    limit: int | None = None
+    batch: int = 1
+    format: str = FORMAT
+
+
+@attrs.frozen
+class VideoRecord:
+    """One pass over a video: a line of `videos.jsonl`, written before its samples.
+
+    Attributes:
+        watch: its number in the run. A video has several where it was watched for each
+            question, or again after an interruption.
+        video: the file.
+        question: for which it was watched, where that matters to what is kept; else None.
+        frames, source, compression, costs: as in `VideoMemory`.
+    """
+
+    watch: int
+    video: str
+    question: str | None
+    frames: Frames | None
+    source: Source | None
+    compression: Compression
+    costs: tuple[StageCost, ...]
+
+
+@attrs.frozen
+class SampleRecord:
+    """One answered question: a line of `samples.jsonl`.
+
+    Attributes:
+        id, kind, groups, question, options, chance: as in `Sample`.
+        watch: which pass over the video it rests on.
+        video: the file.
+        expected: what is right.
+        answer: what the model said.
+        score: how right that is, 0 … 1.
+        cache_tokens: pairs in each layer once the question was in.
+        achieved_ratio: visual tokens kept over visual tokens selected.
+        kv_bytes, kv_bytes_full: of the cache after the video; had nothing been selected or evicted.
+        seconds: of each stage of its watch, which all samples of the watch share, and of its
+            own "answer".
+        first_token_seconds: from the question to the first token.
+        token_seconds: per further token; None with fewer than two.
+        over_budget: tokens by which the cache exceeded the budget with the question in it.
+    """
+
+    id: str
+    watch: int
+    video: str
+    kind: str
+    groups: dict[str, str | int | float]
+    question: str
+    options: tuple[str, ...]
+    expected: str
+    answer: str
+    score: float
+    chance: float
+    cache_tokens: tuple[int, ...]
+    achieved_ratio: float
+    kv_bytes: int
+    kv_bytes_full: int
+    seconds: dict[str, float]
+    first_token_seconds: float
+    token_seconds: float | None
+    over_budget: int
+
+
+@attrs.frozen
+class Failure:
+    """Samples that could not be answered: a line of `failures.jsonl`.
+
+    Attributes:
+        video: the file.
+        samples: the ids of those left unanswered.
+        reason: why.
+        created: when, ISO 8601.
+    """
+
+    video: str
+    samples: tuple[str, ...]
+    reason: str
+    created: str
+
+
+@attrs.frozen
+class Session:
+    """One process that wrote into the run: a line of `sessions.jsonl`.
+
+    Attributes:
+        started: when, ISO 8601.
+        first_watch: the number of its first pass over a video.
+        command, versions, device: its own.
+        repaired: what it had to repair.
+    """
+
+    started: str
+    first_watch: int
+    command: tuple[str, ...]
+    versions: dict[str, str]
+    device: str
+    repaired: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class RunRecords:
+    """A run as it stands.
+
+    Attributes:
+        folder: where it is.
+        header: what was run.
+        videos: every pass over a video, by number.
+        samples: every answered question, in the order of answering.
+        failures: the newest failure of every video that has unanswered samples because of it.
+        sessions: the processes that wrote it.
+        notes: what there is to say of the files.
+    """
+
+    folder: Path
+    header: RunHeader
+    videos: tuple[VideoRecord, ...] = attrs.field(repr=len)
+    samples: tuple[SampleRecord, ...] = attrs.field(repr=len)
+    failures: tuple[Failure, ...] = ()
+    sessions: tuple[Session, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every sample was answered."""
+        return len(self.samples) == self.header.samples_total
+
+    @property
+    def failed(self) -> int:
+        """How many samples could not be answered."""
+        return sum(len(failure.samples) for failure in self.failures)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a run, whole or damaged."""
+    return (folder / HEADER).is_file()
+
+
+def read_run(folder: Path) -> RunRecords:
+    """A run as it stands on the disk; nothing is changed.
+
+    Raises:
+        RunFolderError: there is no run, or it is damaged.
+    """
+    header = read_header(folder)
+    # A sample's video is written before it: read in the other order, none can be missing.
+    samples, notes = _records(folder / SAMPLES, SampleRecord)
+    videos, more = _records(folder / VIDEOS, VideoRecord)
+    failures, others = _records(folder / FAILURES, Failure)
+    sessions, last = _records(folder / SESSIONS, Session)
+    _check(folder, header, videos, samples)
+    answered = {sample.id for sample in samples}
+    return RunRecords(
+        folder=folder,
+        header=header,
+        videos=tuple(videos),
+        samples=tuple(samples),
+        failures=_standing(failures, answered),
+        sessions=tuple(sessions),
+        notes=(*notes, *more, *others, *last),
+    )
+
+
+def read_header(folder: Path) -> RunHeader:
+    """What a folder's `run.json` says was run.
+
+    Raises:
+        RunFolderError: it is missing, damaged, or of another format.
+    """
+    path = folder / HEADER
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _no_run(folder) from None
+    except OSError as error:
+        raise RunFolderError(f"Cannot read '{path}': {error.strerror}.") from error
+    try:
+        data = json.loads(raw)
+    except ValueError as error:
+        raise _damaged(path, f"it is not JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise _damaged(path, f"it is no JSON object ({raw[:40]!r})")
+    _check_format(data.get("format"), path)
+    try:
+        return _CONVERTER.structure(data, RunHeader)
+    except Exception as error:
+        raise _damaged(path, _short(error)) from error
+
+
+def _records(path: Path, kind: type[_Record]) -> tuple[list[_Record], list[str]]:
+    """A journal's lines as records."""
+    journal = Journal(path)
+    lines, notes = journal.read()
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(_CONVERTER.structure(line, kind))
+        except Exception as error:
+            raise journal.damaged(number, _short(error)) from error
+    return found, notes
+
+
+def _check(
+    folder: Path,
+    header: RunHeader,
+    videos: Sequence[VideoRecord],
+    samples: Sequence[SampleRecord],
+) -> None:
+    """Refuse what contradicts itself: counted twice, resting on nothing, more than there are."""
+    watched = Journal(folder / VIDEOS)
+    for number, video in enumerate(videos, start=1):
+        if video.watch != number:
+            raise watched.damaged(number, f"it is watch {video.watch}, where {number} should be")
+    answered, first = Journal(folder / SAMPLES), dict[str, int]()
+    for number, sample in enumerate(samples, start=1):
+        if sample.id in first:
+            raise answered.damaged(
+                number, f"the sample '{sample.id}' is there already, in line {first[sample.id]}"
+            )
+        if not 1 <= sample.watch <= len(videos):
+            raise answered.damaged(number, f"it rests on watch {sample.watch}, not in {VIDEOS}")
+        first[sample.id] = number
+    if len(samples) > header.samples_total:
+        raise answered.damaged(
+            header.samples_total + 1, f"the run has {header.samples_total} samples, no more"
+        )
+
+
+def _standing(failures: Sequence[Failure], answered: set[str]) -> tuple[Failure, ...]:
+    """The newest failure of each video, with its samples that were not answered since."""
+    newest = {failure.video: failure for failure in failures}
+    left = (
+        attrs.evolve(failure, samples=tuple(i for i in failure.samples if i not in answered))
+        for failure in newest.values()
+    )
+    return tuple(failure for failure in left if failure.samples)
+
+
+def _check_format(given: Any, path: Path) -> None:
+    if given == FORMAT:
+        return
+    later = re.fullmatch(r"retake\.run/([0-9]{1,9})", given) if isinstance(given, str) else None
+    if later and int(later[1]) > int(FORMAT.rpartition("/")[2]):
+        raise RunFolderError(
+            f"'{path}' was written by a newer retake: its format is {given}, and this retake "
+            f"reads {FORMAT}.",
+            hint="Upgrade retake to read it.",
+        )
+    raise _damaged(path, f"its format is {given!r:.60}, not {FORMAT}")
+
+
+def _no_run(folder: Path) -> RunFolderError:
+    if not folder.exists():
+        return RunFolderError(f"There is no run '{folder}'.")
+    if (folder / SAMPLES).exists():
+        return RunFolderError(
+            f"'{folder}' holds samples, but its {HEADER} is missing: what was run cannot be told.",
+            hint="Put a copy of the file back, or start a new run in another folder.",
+        )
+    return RunFolderError(
+        f"'{folder}' is no run: it has no {HEADER}.",
+        hint="A run is a folder that `retake eval BENCHMARK -o FOLDER` wrote.",
+    )
+
+
+def _damaged(path: Path, reason: str) -> RunFolderError:
+    return RunFolderError(
+        f"'{path}' is damaged: {reason}.",
+        hint="Put a copy of the file back, or start a new run in another folder.",
+    )
+
+
+def _short(error: Exception) -> str:
+    """An error in one line of bearable length."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    text = " ".join(str(cause).split()) or type(cause).__name__
+    text = f"{cause!r}" if isinstance(cause, KeyError) else text
+    return text.rstrip(".") if len(text) <= 120 else f"{text[:119]}…"
