@@ -196,11 +196,9 @@ def sign_flips(
     if len(moved) <= _EXACT_FLIPS:
         signs = np.array(list(product((-1.0, 1.0), repeat=len(moved))))
         return float((np.abs(signs @ moved) >= seen).mean())
-    random = np.random.default_rng(seed)
     extreme = 0
-    for count in _blocks(resamples, len(moved)):
-        signs = random.integers(0, 2, (count, len(moved))) * 2.0 - 1.0
-        extreme += int((np.abs(signs @ moved) >= seen).sum())
+    for number, count in _blocks(resamples, len(moved)):
+        extreme += int((np.abs(_signs(len(moved), count, seed, number) @ moved) >= seen).sum())
     return (extreme + 1) / (resamples + 1)
 
 
@@ -289,21 +287,34 @@ def _drawn(
         clusters = np.repeat(np.arange(groups), sizes)
         unseen = wilson(0.0, _effective(np.zeros(len(gains)), clusters, confidence))[1]
         return max(-1.0, mean - unseen), min(1.0, mean + unseen)
-    random = np.random.default_rng(seed)
     means = []
-    for count in _blocks(resamples, groups):
-        times = random.multinomial(groups, np.full(groups, 1 / groups), size=count)
+    for number, count in _blocks(resamples, groups):
+        times = _times(groups, count, seed, number)
         means.append((times @ sums) / (times @ sizes))
     tail = (1 - confidence) / 2
     low, high = np.quantile(np.concatenate(means), (tail, 1 - tail))
     return float(low), float(high)
 
 
-def _blocks(resamples: int, width: int) -> Iterable[int]:
-    """Resamples in blocks that fit in memory, whatever the number of videos."""
+def _blocks(resamples: int, width: int) -> Iterable[tuple[int, int]]:
+    """Resamples in numbered blocks that fit in memory, whatever the number of videos."""
     size = max(1, _BLOCK // width)
-    for first in range(0, resamples, size):
-        yield min(size, resamples - first)
+    for number, first in enumerate(range(0, resamples, size)):
+        yield number, min(size, resamples - first)
+
+
+# Of as many videos the same is drawn, so that many comparisons draw once.
+@lru_cache(maxsize=8)
+def _times(groups: int, count: int, seed: int, block: int) -> _Array:
+    """How often each video is drawn, `[count, groups]`."""
+    random = np.random.default_rng([seed, block])
+    return random.multinomial(groups, np.full(groups, 1 / groups), size=count).astype(float)
+
+
+@lru_cache(maxsize=8)
+def _signs(groups: int, count: int, seed: int, block: int) -> _Array:
+    """A drawn sign for each video, `[count, groups]`."""
+    return np.random.default_rng([seed, block]).integers(0, 2, (count, groups)) * 2.0 - 1.0
 
 
 def _inside(t: float, freedom: int) -> float:
