@@ -12,7 +12,7 @@ from typing import Literal
 import attrs
 import numpy as np
 
-from retake.datasets.scenes.world import COLOURS, SHAPES, Needle, Script
+from retake.datasets.scenes.world import COLOURS, MAX_NEEDLES, SHAPES, Needle, Scene, Script
 
 Layout = Literal["inline", "lines"]
 LETTERS = "ABCDEFGH"
@@ -27,6 +27,10 @@ NEEDLE_KINDS = (
 )
 SCENE_KINDS = ("scene_colour", "scene_shape")
 KINDS = NEEDLE_KINDS + SCENE_KINDS
+# Those that the benchmark adds. KINDS is what the embedded model was trained on, and stays.
+MORE_KINDS = ("needle_count", "scene_start", "scene_end")
+ALL_KINDS = KINDS + MORE_KINDS
+NUMBERS = tuple(str(number) for number in range(1, MAX_NEEDLES + 1))
 
 # The first phrasing of each kind is the plain one, used where no variety is asked for.
 PHRASINGS: dict[str, tuple[str, ...]] = {
@@ -84,6 +88,18 @@ PHRASINGS: dict[str, tuple[str, ...]] = {
         "What shape is the moving {colour} object?",
         "What is the shape of the {colour} object that moves in the scene?",
     ),
+    "needle_count": (
+        "How many flashes are there in the video?",
+        "How many flashes did the video have?",
+    ),
+    "scene_start": (
+        "What {colour} is the moving object at the start of the video?",
+        "What {colour} was the object that moves at the start of the video?",
+    ),
+    "scene_end": (
+        "What {colour} is the moving object at the end of the video?",
+        "What {colour} was the object that moves at the end of the video?",
+    ),
 }
 
 
@@ -92,7 +108,7 @@ class Question:
     """One question about a video.
 
     Attributes:
-        kind: one of KINDS.
+        kind: one of ALL_KINDS.
         text: the question alone.
         options: what may be chosen, in the order of their letters.
         answer: the true option; also the open question's answer.
@@ -122,8 +138,10 @@ def _lettered(form: str, options: Sequence[str]) -> list[str]:
 class _Asker:
     """The questions that can be asked of one script, one method a kind; None where none can."""
 
-    def __init__(self, script: Script, rng: np.random.Generator, varied: bool) -> None:
-        self.script, self.rng, self.varied = script, rng, varied
+    def __init__(
+        self, script: Script, rng: np.random.Generator, varied: bool, about: int | None
+    ) -> None:
+        self.script, self.rng, self.varied, self.about = script, rng, varied, about
 
     def needle_colour(self) -> Question | None:
         needle = self._any_needle()
@@ -144,7 +162,7 @@ class _Asker:
     def needle_order(self) -> Question | None:
         if len(self.script.needles) < 2:
             return None
-        i, j = sorted(self.rng.choice(len(self.script.needles), 2, replace=False))
+        i, j = self._two_needles()
         first, second = self.script.needles[i].shape, self.script.needles[j].shape
         a, b = self.rng.permutation([first, second])
         options = tuple(str(option) for option in self.rng.permutation([first, second]))
@@ -155,6 +173,16 @@ class _Asker:
 
     def needle_last(self) -> Question | None:
         return self._at_end("needle_last", self.script.needles[-1])
+
+    def needle_count(self) -> Question | None:
+        answer = str(len(self.script.needles))
+        return self._choice("needle_count", self._say("needle_count"), answer)
+
+    def scene_start(self) -> Question | None:
+        return self._colour_or_shape("scene_start", self.script.scenes[0])
+
+    def scene_end(self) -> Question | None:
+        return self._colour_or_shape("scene_end", self.script.scenes[-1])
 
     def scene_colour(self) -> Question | None:
         pairs = sorted({(s.shape, s.colour) for s in self.script.scenes})
@@ -174,17 +202,28 @@ class _Asker:
         return self._choice(kind, text, colour if kind == "scene_colour" else shape)
 
     def _at_end(self, kind: str, needle: Needle) -> Question | None:
-        if len(self.script.needles) < 2:
-            return None
+        return self._colour_or_shape(kind, needle) if len(self.script.needles) > 1 else None
+
+    def _colour_or_shape(self, kind: str, thing: Needle | Scene) -> Question:
         about = "colour" if self.rng.random() < 0.5 else "shape"
         text = self._say(kind, colour=about)
-        return self._choice(kind, text, needle.colour if about == "colour" else needle.shape)
+        return self._choice(kind, text, thing.colour if about == "colour" else thing.shape)
 
     def _alone(self) -> bool:
         return len(self.script.needles) == 1 and bool(self.rng.random() < 0.5)
 
     def _any_needle(self) -> Needle:
+        if self.about is not None:
+            return self.script.needles[self.about]
         return self.script.needles[self.rng.integers(len(self.script.needles))]
+
+    def _two_needles(self) -> list[int]:
+        """The places of two needles, the earlier first; one of them is what all is about."""
+        count = len(self.script.needles)
+        if self.about is None:
+            return sorted(self.rng.choice(count, 2, replace=False))
+        other = self.rng.choice([place for place in range(count) if place != self.about])
+        return sorted((self.about, int(other)))
 
     def _present_thing(self) -> str:
         needle = self._any_needle()
@@ -210,7 +249,7 @@ class _Asker:
 
     def _choice(self, kind: str, text: str, answer: str) -> Question:
         """Four options of the answer's sort, in random order."""
-        names = COLOURS if answer in COLOURS else SHAPES
+        names = sort_of(answer)
         wrong = self.rng.permutation([name for name in names if name != answer])[:3]
         options = tuple(str(name) for name in self.rng.permutation([answer, *wrong]))
         return Question(kind, text, options, answer)
@@ -221,21 +260,32 @@ class _Asker:
 
 
 _ASK: dict[str, Callable[[_Asker], Question | None]] = {
-    kind: getattr(_Asker, kind) for kind in KINDS
+    kind: getattr(_Asker, kind) for kind in ALL_KINDS
 }
 
 
+def sort_of(answer: str) -> tuple[str, ...]:
+    """All names of the sort that a name is of: colours, shapes or numbers."""
+    return next(names for names in (COLOURS, SHAPES, NUMBERS) if answer in names)
+
+
 def ask(
-    script: Script, rng: np.random.Generator, *, kinds: Sequence[str] = KINDS, varied: bool = True
+    script: Script,
+    rng: np.random.Generator,
+    *,
+    kinds: Sequence[str] = KINDS,
+    varied: bool = True,
+    about: int | None = None,
 ) -> tuple[Question, ...]:
     """One question of each kind that the script allows, in the order given.
 
     Args:
         script: the video asked about.
         rng: chooses what is asked, the options and their order.
-        kinds: of KINDS, repeats allowed.
+        kinds: of ALL_KINDS, repeats allowed.
         varied: choose among phrasings, or always use the plain one.
+        about: which of the needles is asked about wherever there is a choice; None: by chance.
     """
-    asker = _Asker(script, rng, varied)
+    asker = _Asker(script, rng, varied, about)
     made = (_ASK[kind](asker) for kind in kinds)
     return tuple(question for question in made if question is not None)
