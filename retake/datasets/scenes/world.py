@@ -7,6 +7,7 @@ from its seed and its split alone, and the random streams of the two splits neve
 This module knows nothing of pixels, questions or files.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import attrs
@@ -97,19 +98,30 @@ def write_script(
         needles: how many cards flash, at most 8; by default 1 to 4, as many as fit.
         split: "train" is for training only; everything published uses "test".
     """
-    if not seconds >= MIN_SECONDS:
-        raise UsageError(f"A clip of {seconds} seconds is too short: at least {MIN_SECONDS:g}.")
-    if seed < 0:
-        raise UsageError(f"A seed must be 0 or more, got {seed}.")
+    check(seconds, seed)
     rng = stream(split, seed)
     count = _needle_count(seconds, needles, rng)
     return Script(
         seconds=float(seconds),
         seed=seed,
         split=split,
-        scenes=_scenes(seconds, rng),
+        scenes=lay_scenes(seconds, rng),
         needles=_needles(seconds, count, rng),
     )
+
+
+def check(seconds: float, seed: int) -> None:
+    """Refuses lengths and seeds that no script has.
+
+    Raises:
+        UsageError: the length is below 4 seconds or endless, or the seed is negative.
+    """
+    if not seconds >= MIN_SECONDS:
+        raise UsageError(f"A clip of {seconds} seconds is too short: at least {MIN_SECONDS:g}.")
+    if seconds == float("inf"):
+        raise UsageError("A clip must end somewhere, got infinitely many seconds.")
+    if seed < 0:
+        raise UsageError(f"A seed must be 0 or more, got {seed}.")
 
 
 def _needle_count(seconds: float, asked: int | None, rng: np.random.Generator) -> int:
@@ -124,11 +136,18 @@ def _needle_count(seconds: float, asked: int | None, rng: np.random.Generator) -
     return asked
 
 
-def _other(rng: np.random.Generator, names: tuple[str, ...], last: str | None) -> str:
+def _other(rng: np.random.Generator, names: Sequence[str], last: str | None) -> str:
+    """One of the names, but not the last one."""
     return str(rng.choice([name for name in names if name != last]))
 
 
-def _scenes(seconds: float, rng: np.random.Generator) -> tuple[Scene, ...]:
+def lay_scenes(
+    seconds: float,
+    rng: np.random.Generator,
+    *,
+    shapes: Sequence[str] = SHAPES,
+    colours: Sequence[str] = COLOURS,
+) -> tuple[Scene, ...]:
     """Scenes of log-uniform length until the time is up; neighbours differ in shape and colour."""
     scenes: list[Scene] = []
     start, shape, colour = 0.0, None, None
@@ -137,7 +156,7 @@ def _scenes(seconds: float, rng: np.random.Generator) -> tuple[Scene, ...]:
         end = _on_grid(start + length)
         if end > seconds - SCENE_SECONDS[0]:
             end = seconds
-        shape, colour = _other(rng, SHAPES, shape), _other(rng, COLOURS, colour)
+        shape, colour = _other(rng, shapes, shape), _other(rng, colours, colour)
         scenes.append(Scene(start, float(end), shape, colour, int(rng.integers(2**31))))
         start = float(end)
     return tuple(scenes)
