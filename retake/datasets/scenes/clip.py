@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from secrets import token_hex
 
 import attrs
 import av
@@ -18,10 +19,18 @@ import numpy as np
 
 from retake.core.errors import UsageError, VideoError
 from retake.datasets.scenes.questions import Question, ask
-from retake.datasets.scenes.render import Frame, frame_count, frames
+from retake.datasets.scenes.render import CALM, Background, Frame, frame_count, frames
 from retake.datasets.scenes.world import Needle, Scene, Script, Split, stream, write_script
 
 FORMAT = 1
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    cattrs.BaseValidationError,
+)
 _QUESTIONS = 0x71  # the stream, after the script's seed, that questions are drawn from
 
 
@@ -63,7 +72,7 @@ class Clip:
             for question in data["questions"]:
                 question.pop("letter")
             return cattrs.structure(data, cls)
-        except (OSError, ValueError, KeyError, cattrs.BaseValidationError) as error:
+        except _UNREADABLE as error:
             raise VideoError(f"{source} is not the sidecar of a scene clip: {error}") from error
 
     def save(self, json_path: Path) -> None:
@@ -103,27 +112,48 @@ def make_clip(
         split: "train" for training only.
         progress: called with the fraction done, now and then and at the end.
     """
+    script = write_script(seconds, seed, needles=needles, split=split)
+    questions = ask(script, stream(split, seed, _QUESTIONS), varied=False)
+    return film(script, questions, path, fps=fps, size=size, crf=crf, progress=progress)
+
+
+def film(
+    script: Script,
+    questions: tuple[Question, ...],
+    path: str | os.PathLike[str],
+    *,
+    fps: float = 4,
+    size: int = 224,
+    crf: int = 23,
+    background: Background = CALM,
+    progress: Callable[[float], None] | None = None,
+) -> Clip:
+    """Draws and encodes a script, and writes its sidecar beside it; arguments as for make_clip.
+
+    Raises:
+        UsageError: fps, size or crf are not what can be encoded.
+    """
     target = Path(path)
     _check(fps, size, crf)
-    script = write_script(seconds, seed, needles=needles, split=split)
+    pictures = frames(script, fps=fps, size=size, background=background)
+    total = frame_count(script.seconds, fps)
     partial = _partial(target)
     try:
-        encode(
-            _reported(frames(script, fps=fps, size=size), frame_count(seconds, fps), progress),
-            partial,
-            fps=fps,
-            size=size,
-            crf=crf,
-        )
+        encode(_reported(pictures, total, progress), partial, fps=fps, size=size, crf=crf)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    questions = ask(script, stream(split, seed, _QUESTIONS), varied=False)
-    clip = Clip(
-        path=target, fps=fps, size=size, questions=questions, **attrs.asdict(script, recurse=False)
-    )
+    clip = clip_of(script, questions, target, fps=fps, size=size)
     clip.save(target.with_suffix(".json"))
     return clip
+
+
+def clip_of(
+    script: Script, questions: tuple[Question, ...], path: Path, *, fps: float, size: int
+) -> Clip:
+    """What is true of a script's video, whether it is written or not."""
+    known = attrs.asdict(script, recurse=False)
+    return Clip(path=path, fps=fps, size=size, questions=questions, **known)
 
 
 def encode(pictures: Iterator[Frame], path: Path, *, fps: float, size: int, crf: int) -> None:
@@ -158,7 +188,7 @@ def _check(fps: float, size: int, crf: int) -> None:
 
 
 def _partial(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.partial")
+    return target.with_name(f".{target.name}.{os.getpid()}-{token_hex(4)}.partial")
 
 
 def _reported(

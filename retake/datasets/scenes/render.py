@@ -32,6 +32,31 @@ NOISE = 4.0  # standard deviation of the sensor noise, in grey levels
 PAN = 1.5  # the background's canvas is this many frames wide
 
 
+@attrs.frozen
+class Background:
+    """How hard it is to tell news from what goes on behind it.
+
+    Attributes:
+        texture: how strong the canvas's waves are.
+        detail: how fine they are.
+        pan: how fast the picture moves over the canvas.
+        noise: how strong the sensor noise is.
+    """
+
+    texture: float = 1.0
+    detail: float = 1.0
+    pan: float = 1.0
+    noise: float = 1.0
+
+
+BACKGROUNDS = {
+    "calm": Background(),  # what the embedded model was trained on
+    "busy": Background(texture=2.0, detail=2.0, pan=4.0, noise=2.0),
+    "wild": Background(texture=3.0, detail=4.0, pan=16.0, noise=4.0),
+}
+CALM = BACKGROUNDS["calm"]
+
+
 def _circle(x: Array, y: Array) -> Array:
     return np.hypot(x, y) - 0.9
 
@@ -130,13 +155,14 @@ def _colour(name: str, rng: np.random.Generator) -> Array:
 class SceneView:
     """One scene's looks: a canvas to pan over, and a path for its object."""
 
-    def __init__(self, scene: Scene, size: int) -> None:
+    def __init__(self, scene: Scene, size: int, background: Background = CALM) -> None:
         rng = np.random.default_rng(scene.seed)
         self.scene, self.size = scene, size
-        self.canvas = _canvas(int(size * PAN), rng)
+        self.canvas = _canvas(int(size * PAN), rng, background)
         self.rgb = _colour(scene.colour, rng) * np.float32(0.92)
         self.radius = rng.uniform(0.22, 0.32)
         self.speeds = rng.uniform(0.02, 0.12, 4)  # radians a second
+        self.speeds[:2] *= background.pan
         self.phases = rng.uniform(0, math.tau, 4)
         self.tilt = rng.uniform(-0.15, 0.15)
 
@@ -154,15 +180,15 @@ class SceneView:
         return image
 
 
-def _canvas(width: int, rng: np.random.Generator) -> Array:
+def _canvas(width: int, rng: np.random.Generator, background: Background) -> Array:
     """A muted texture: a dim base colour, a gradient and a few broad waves."""
     grid = np.linspace(0, 1, width, dtype=np.float32)
     base = rng.uniform(35, 115) + rng.normal(0, 12, 3)
     image = np.zeros((width, width), dtype=np.float32) + rng.uniform(-25, 25) * (grid[None] - 0.5)
     for _ in range(4):
-        fx, fy = rng.normal(0, 9, 2)
+        fx, fy = rng.normal(0, 9, 2) * background.detail
         wave = np.sin(fx * grid[None] + fy * grid[:, None] + rng.uniform(0, math.tau))
-        image += np.float32(rng.uniform(2, 9)) * wave
+        image += np.float32(rng.uniform(2, 9) * background.texture) * wave
     canvas: Array = np.clip(image[..., None] + base.astype(np.float32), 5, 160)
     return canvas
 
@@ -195,25 +221,26 @@ class CardView:
 class Renderer:
     """Draws any moment of a script; fastest when times ascend."""
 
-    def __init__(self, script: Script, size: int = 224) -> None:
-        self.script, self.size = script, size
+    def __init__(self, script: Script, size: int = 224, background: Background = CALM) -> None:
+        self.script, self.size, self.background = script, size, background
         self._scene: SceneView | None = None
 
     def at(self, time: float) -> Frame:
         """The frame shown at a time, uint8 [S, S, 3]."""
         scene = self.script.scene_at(time)
         if self._scene is None or self._scene.scene != scene:
-            self._scene = SceneView(scene, self.size)
+            self._scene = SceneView(scene, self.size, self.background)
         image = self._scene.draw(time)
         needle = self.script.needle_at(time)
         if needle is not None:
             CardView(needle, self.size).draw(image)
-        return add_noise(image, np.random.default_rng([scene.seed, round(time * 1000)]))
+        rng = np.random.default_rng([scene.seed, round(time * 1000)])
+        return add_noise(image, rng, self.background.noise)
 
 
-def add_noise(image: Array, rng: np.random.Generator) -> Frame:
+def add_noise(image: Array, rng: np.random.Generator, strength: float = 1.0) -> Frame:
     """Sensor noise of the same strength everywhere, then whole grey levels."""
-    noise = rng.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(NOISE)
+    noise = rng.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(NOISE * strength)
     noisy: Frame = np.clip(image + noise[..., None] + 0.5, 0, 255).astype(np.uint8)
     return noisy
 
@@ -223,8 +250,10 @@ def frame_count(seconds: float, fps: float) -> int:
     return max(1, round(seconds * fps))
 
 
-def frames(script: Script, *, fps: float = 4, size: int = 224) -> Iterator[Frame]:
+def frames(
+    script: Script, *, fps: float = 4, size: int = 224, background: Background = CALM
+) -> Iterator[Frame]:
     """All frames of a script in order, one at a time."""
-    renderer = Renderer(script, size)
+    renderer = Renderer(script, size, background)
     for index in range(frame_count(script.seconds, fps)):
         yield renderer.at(index / fps)
