@@ -140,7 +140,8 @@ class RunFolder:
     def _begin(self) -> None:
         """Write `run.json`, whole or not at all."""
         path = self.folder / records.HEADER
-        text = json.dumps(plain(attrs.asdict(self.header)), indent=2, ensure_ascii=False)
+        data = {"format": self.header.format, **attrs.asdict(self.header)}
+        text = json.dumps(plain(data), indent=2, ensure_ascii=False)
         beside = path.with_name(f"{_PART}{secrets.token_hex(6)}.part")
         try:
             with writing.replacing(path, beside) as file:

@@ -185,8 +185,8 @@ class RunRecords:
 
     folder: Path
     header: RunHeader
-    videos: tuple[VideoRecord, ...] = attrs.field(repr=len)
-    samples: tuple[SampleRecord, ...] = attrs.field(repr=len)
+    videos: tuple[VideoRecord, ...] = attrs.field(repr=lambda v: f"{len(v)} of them")
+    samples: tuple[SampleRecord, ...] = attrs.field(repr=lambda v: f"{len(v)} of them")
     failures: tuple[Failure, ...] = ()
     sessions: tuple[Session, ...] = ()
     notes: tuple[str, ...] = ()

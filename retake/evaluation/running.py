@@ -1,0 +1,264 @@
+"""Answering a benchmark's samples into a run, a video at a time.
+
+The idea: a video is watched once and asked all that is not answered yet, or, where a selector
+or compressor looks at the question, watched anew for each from one encoding. Numbers do not
+depend on interruptions: how much of a budget is set aside, and which questions share a batch,
+follows from all of a video's samples, answered or not. One video that cannot be read does not
+end a run of days.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+
+from retake.core import config as options
+from retake.core.benchmark import Benchmark, Sample
+from retake.core.config import RunConfig
+from retake.core.errors import RetakeError, UsageError, VideoError, blame
+from retake.core.memory import Answer, VideoMemory
+from retake.core.plain import plain
+from retake.core.provenance import command_line, versions
+from retake.evaluation.folder import RunFolder, now
+from retake.evaluation.matching import UNDECIDED, digest
+from retake.evaluation.records import BenchmarkRecord, Failure, RunHeader, SampleRecord
+from retake.video_model import VideoModel
+from retake.watching import Progress
+
+#: The stages whose times a sample carries; its watch has all of them.
+STAGES = ("decode", "encode", "select", "prefill", "answer")
+#: What goes wrong with one video, and says nothing about the next.
+OF_ONE_VIDEO = (VideoError, torch.OutOfMemoryError, MemoryError)
+
+
+class Run:
+    """A benchmark's samples on their way into a run's folder.
+
+    Args:
+        folder: the run.
+        benchmark: marks the answers.
+        fail_fast: raise what goes wrong with a video once it is noted, instead of going on.
+        on_sample: called with each sample once it is on the disk.
+        on_failure: called with each failure likewise.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        benchmark: Benchmark,
+        *,
+        fail_fast: bool = False,
+        on_sample: Callable[[SampleRecord], None] | None = None,
+        on_failure: Callable[[Failure], None] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.benchmark = benchmark
+        self.fail_fast = fail_fast
+        self._on_sample = on_sample or (lambda sample: None)
+        self._on_failure = on_failure or (lambda failure: None)
+
+    def pending(self, samples: Iterable[Sample]) -> list[Sample]:
+        """Those that are not answered yet."""
+        return [sample for sample in samples if sample.id not in self.folder.answered]
+
+    def answer(
+        self,
+        model: VideoModel,
+        video: Any,
+        samples: Sequence[Sample],
+        progress: Progress | None = None,
+    ) -> None:
+        """Answer what is pending of one video's samples.
+
+        Args:
+            model: with the run's parts.
+            video: its file, or what `model.encode` made of it.
+            samples: all that the run has of this video, also those that are answered.
+            progress: as in `VideoModel.watch`.
+
+        Raises:
+            RetakeError: what is wrong with more than this video, or `fail_fast` is on.
+        """
+        if not self.pending(samples):
+            return
+        try:
+            if model.needs_question:
+                self._each_anew(model, video, samples, progress)
+            else:
+                self._all_of_one(model, video, samples, progress)
+        except OF_ONE_VIDEO as error:
+            self.fail(samples, error)
+
+    def fail(self, samples: Sequence[Sample], error: BaseException) -> None:
+        """Note why what is pending of one video's samples cannot be answered.
+
+        Raises:
+            RetakeError: `fail_fast` is on.
+        """
+        left = self.pending(samples)
+        video, reason = samples[0].video, reason_of(error)
+        failure = self.folder.add_failure(video, [sample.id for sample in left], reason)
+        self._on_failure(failure)
+        if self.fail_fast:
+            raise error if isinstance(error, RetakeError) else VideoError(f"{video}: {reason}")
+
+    def _all_of_one(
+        self, model: VideoModel, video: Any, samples: Sequence[Sample], progress: Progress | None
+    ) -> None:
+        """Watch once, ask all that is pending."""
+        questions = [sample.question for sample in samples]
+        memory = model.watch(video, questions=questions, progress=progress)
+        watch = self.folder.add_video(samples[0].video, None, memory)
+        size = self.folder.header.batch
+        for first in range(0, len(samples), size):
+            some = samples[first : first + size]
+            if self.pending(some):
+                self._ask(model, memory, watch, some)
+
+    def _each_anew(
+        self, model: VideoModel, video: Any, samples: Sequence[Sample], progress: Progress | None
+    ) -> None:
+        """Encode once, watch for each question that is pending."""
+        encoded = model.encode(video) if isinstance(video, str | Path) else video
+        for sample in self.pending(samples):
+            memory = model.watch(encoded, questions=[sample.question], progress=progress)
+            watch = self.folder.add_video(sample.video, sample.question, memory)
+            self._ask(model, memory, watch, [sample])
+
+    def _ask(
+        self, model: VideoModel, memory: VideoMemory, watch: int, samples: Sequence[Sample]
+    ) -> None:
+        """Ask a batch as a whole, since rows of a batch round together; note what is new."""
+        questions = [sample.question for sample in samples]
+        answers = model.ask_many(questions, memory, batch=len(questions))
+        for sample, answer in zip(samples, answers, strict=True):
+            if self.pending([sample]):
+                record = self._record(sample, watch, answer)
+                self.folder.add_sample(record)
+                self._on_sample(record)
+
+    def _record(self, sample: Sample, watch: int, answer: Answer) -> SampleRecord:
+        memory = answer.memory
+        spent = (*memory.costs, *([answer.cost] if answer.cost else []))
+        return SampleRecord(
+            id=sample.id,
+            watch=watch,
+            video=str(sample.video),
+            kind=sample.kind,
+            groups=dict(sample.groups),
+            question=sample.question,
+            options=tuple(sample.options),
+            expected=sample.answer,
+            answer=answer.text,
+            score=marked(self.benchmark, sample, answer.text),
+            chance=sample.chance,
+            cache_tokens=answer.cache_tokens,
+            achieved_ratio=memory.compression.achieved_ratio,
+            kv_bytes=memory.compression.kv_bytes,
+            kv_bytes_full=memory.compression.kv_bytes_full,
+            seconds={cost.name: cost.seconds for cost in spent if cost.name in STAGES},
+            first_token_seconds=answer.first_token_seconds,
+            token_seconds=answer.token_seconds,
+            over_budget=answer.over_budget,
+        )
+
+
+def chosen(benchmark: Benchmark, limit: int | None = None) -> list[Sample]:
+    """A benchmark's samples, or its first ones.
+
+    Raises:
+        UsageError: there are none, two have the same id, or the limit is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"The limit must be at least 1 sample, got {limit}.")
+    with blame(benchmark, "samples"):
+        samples = list(benchmark.samples())
+    if not samples:
+        raise UsageError(f"{type(benchmark).__name__} has no samples with these options.")
+    seen: set[str] = set()
+    for sample in samples:
+        if sample.id in seen:
+            raise UsageError(
+                f"{type(benchmark).__name__} has two samples with the id '{sample.id}'.",
+                hint="A benchmark must give every sample an id of its own.",
+            )
+        seen.add(sample.id)
+    return samples[:limit]
+
+
+def by_video(samples: Iterable[Sample]) -> list[tuple[Path, list[Sample]]]:
+    """Every video with its samples, in the order in which videos first occur."""
+    found: dict[Path, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(sample.video, []).append(sample)
+    return list(found.items())
+
+
+def header_of(
+    folder: Path,
+    benchmark: tuple[str, Benchmark],
+    samples: Sequence[Sample],
+    config: RunConfig,
+    model: VideoModel | None = None,
+    *,
+    limit: int | None = None,
+    batch: int = 1,
+) -> RunHeader:
+    """What a run is to say of itself.
+
+    Args:
+        folder: of the run; its name is the run's.
+        benchmark: its name, and itself.
+        samples: all that the run will have.
+        config: resolved.
+        model: None where it is not loaded yet; what it decides is then UNDECIDED.
+        limit, batch: as in `RunHeader`.
+
+    Raises:
+        UsageError: `batch` is below 1.
+    """
+    if batch < 1:
+        raise UsageError(f"The batch must be at least 1 question, got {batch}.")
+    name, itself = benchmark
+    chosen_options = attrs.asdict(itself) if attrs.has(type(itself)) else {}
+    return RunHeader(
+        name=folder.resolve().name,
+        benchmark=BenchmarkRecord(name, plain(chosen_options)),
+        config=plain(options.unstructure(config)),
+        versions=versions(),
+        device=model.backend.describe() if model else UNDECIDED,
+        fingerprint=model.adapter.fingerprint if model else UNDECIDED,
+        samples_total=len(samples),
+        samples_sha256=digest(samples),
+        command=tuple(command_line()),
+        created=now(),
+        limit=limit,
+        batch=batch,
+    )
+
+
+def marked(benchmark: Benchmark, sample: Sample, answer: str) -> float:
+    """How right an answer is, by the benchmark's word.
+
+    Raises:
+        UsageError: that is not between 0 and 1.
+    """
+    with blame(benchmark, "mark"):
+        score = benchmark.mark(sample, answer)
+    if not isinstance(score, bool | int | float) or not 0 <= score <= 1:
+        raise UsageError(
+            f"{type(benchmark).__name__}.mark() must return a number from 0 to 1, but returned "
+            f"{score!r} for the sample '{sample.id}'."
+        )
+    return float(score)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a video could not be done, in one line."""
+    text = error.message if isinstance(error, RetakeError) else str(error)
+    first = (text.strip().splitlines() or [""])[0]
+    if isinstance(error, RetakeError):
+        return first
+    return f"out of memory: {first}" if first else "out of memory"
