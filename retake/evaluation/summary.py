@@ -103,7 +103,7 @@ def breakdown(samples: Sequence[Any], *names: str) -> list[dict[str, Any]]:
         names: groups, or "kind".
     """
     return [
-        {**_named(names, levels), **score(part)} for levels, part in split(samples, *names).items()
+        {**named(names, levels), **score(part)} for levels, part in split(samples, *names).items()
     ]
 
 
@@ -118,6 +118,16 @@ def split(samples: Sequence[Any], *names: str) -> dict[tuple[Level, ...], list[A
             held.setdefault(key, []).append(sample)
     order = product(*(dict.fromkeys(each.values()) for each in levels))
     return {key: held[key] for key in order if key in held}
+
+
+def named(names: Sequence[str], levels: Sequence[Level]) -> dict[str, Any]:
+    """Levels under the names of their groups, as every breakdown has them."""
+    named: dict[str, Any] = {}
+    for name, level in zip(names, levels, strict=True):
+        named[name] = level.value
+        if level.within is not None:
+            named[f"{name}_range"] = list(level.within)
+    return named
 
 
 def levels_of(samples: Iterable[Any], name: str) -> dict[Any, Level]:
@@ -189,15 +199,6 @@ def _range(value: float, *, unit: bool) -> Level:
         power = 2.0 ** floor(log2(abs(value)))
         low, high = (power, 2 * power) if value > 0 else (-2 * power, -power)
     return Level((low + high) / 2, (low, high))
-
-
-def _named(names: Sequence[str], levels: Sequence[Level]) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    for name, level in zip(names, levels, strict=True):
-        named[name] = level.value
-        if level.within is not None:
-            named[f"{name}_range"] = list(level.within)
-    return named
 
 
 def _watch(at: int, record: Record) -> Any:
