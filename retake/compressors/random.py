@@ -1,0 +1,27 @@
+"""A random choice: what any method must beat."""
+
+import attrs
+import torch
+from torch import Tensor
+
+from retake.core.compressor import KVCompressor
+from retake.core.kv import KVChunk
+from retake.core.options import between
+
+
+@attrs.frozen
+class Random(KVCompressor):
+    """Keep pairs at random, pivots before all others; another choice in each layer and chunk.
+
+    The numbers come from the seed, the layer and the chunk's last token, so that the same video
+    is compressed the same way again, on every device.
+
+    Attributes:
+        seed: another one gives another choice.
+    """
+
+    seed: int = attrs.field(default=0, validator=between(0, 2**31 - 1))
+
+    def score(self, chunk: KVChunk) -> Tensor:
+        drawn = torch.rand(len(chunk), generator=chunk.generator(self.seed))
+        return drawn.to(chunk.keys.device)
