@@ -138,6 +138,10 @@ class ArenaLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         pair = self.keys[:, :, :1].nbytes + self.values[:, :, :1].nbytes
         return pair * self.length
 
+    def reserved_bytes(self) -> int:
+        """Bytes of the buffers, room not written yet included."""
+        return self.keys.nbytes + self.values.nbytes if self.is_initialized else 0
+
     def get_seq_length(self) -> int:
         return self.length
 
@@ -204,9 +208,7 @@ class ArenaCache(Cache):
 
     def reserved_bytes(self) -> int:
         """Bytes of the buffers, room not written yet included."""
-        return sum(
-            layer.keys.nbytes + layer.values.nbytes for layer in self.layers if layer.is_initialized
-        )
+        return sum(layer.reserved_bytes() for layer in self.layers)
 
     def lengths(self) -> list[int]:
         """Pairs held by each layer."""

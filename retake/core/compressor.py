@@ -8,6 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
+from retake.core.apportion import apportion
 from retake.core.errors import UsageError
 from retake.core.kv import KVChunk
 from retake.core.tokens import Selection, shape_of
@@ -37,7 +38,8 @@ class KVCompressor(ABC):
     scope: ClassVar[Scope] = "chunk"
     #: Whether it scores by the question (`KVChunk.guide`). Then a video is watched anew for each.
     needs_question: ClassVar[bool] = False
-    #: Whether heads keep different pairs: `score` is then asked of each key head alone.
+    #: Whether key heads keep different pairs: each is then scored and chooses alone, and
+    #: `head_counts` splits the layer's budget among them.
     per_head: ClassVar[bool] = False
     #: Whether `chunk_weights` must be asked, for which the whole selection is waited for.
     weighs_chunks: ClassVar[bool] = False
@@ -54,15 +56,17 @@ class KVCompressor(ABC):
         pivots_first = order[torch.argsort(chunk.pivots[order].int(), descending=True, stable=True)]
         return pivots_first[:count].sort().values
 
-    def head_counts(self, chunk: KVChunk, scores: Tensor, count: int) -> list[int]:
+    def head_counts(
+        self, scores: Sequence[Tensor], pivots: Sequence[Tensor], count: int
+    ) -> list[int]:
         """With `per_head`: how many pairs each key head keeps; together `KV · count`.
 
         Args:
-            chunk: with all heads.
-            scores: `[KV, L]`, of each key head alone.
-            count: pairs a head keeps on average.
+            scores: of each key head, `[L]`; with scope "cache" heads hold different numbers.
+            pivots: bool `[L]` of each, which of its pairs are pivots.
+            count: pairs that a head keeps on average.
         """
-        return [count] * scores.shape[0]
+        return apportion(count * len(scores), [1.0] * len(scores), [len(each) for each in scores])
 
     def chunk_weights(self, chunks: Sequence[Selection]) -> Tensor:
         """With `weighs_chunks`: what each chunk is worth against the others, `[n]`, above 0."""

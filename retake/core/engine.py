@@ -7,6 +7,8 @@ adapter, a compressor, a position policy and a backend, and runs them.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import accumulate
+from math import ceil
 from typing import Any
 
 import attrs
@@ -14,13 +16,16 @@ import torch
 from torch import Tensor
 
 from retake.core.adapter import ModelAdapter
-from retake.core.arena import CACHE_ARGUMENT, ArenaCache
+from retake.core.apportion import apportion
+from retake.core.arena import CACHE_ARGUMENT, ArenaCache, ArenaLayer
 from retake.core.attach import attached
 from retake.core.backend import Backend
 from retake.core.budget import Share
 from retake.core.compressor import KVCompressor
+from retake.core.heads import HeadsLayer
+from retake.core.kept import TokenFacts
 from retake.core.positions import PositionPolicy
-from retake.core.run import LayerRun, Segment
+from retake.core.run import LayerRun, Segment, VideoChunk
 from retake.core.timescale import TimeScale
 from retake.core.tokens import Selection
 
@@ -32,14 +37,17 @@ class Prefilled:
     Attributes:
         cache: the compressed cache.
         next_position: the model's own position of the text that follows.
-        kept: for each layer, numbers of the selected tokens that it kept.
+        kept: for each layer, numbers of the selected tokens that it kept (that any of its heads
+            kept, where those differ).
         pivots_kept: how many of those are pivots.
+        tokens_kept: for each layer, pairs of video that a head holds, the mean over its heads.
     """
 
     cache: ArenaCache
     next_position: int
     kept: tuple[Any, ...]
     pivots_kept: tuple[int, ...] = ()
+    tokens_kept: tuple[int, ...] = ()
 
 
 class Engine:
@@ -78,23 +86,38 @@ class Engine:
             spare: pairs of room beyond text and video, for what will be asked.
         """
         largest = max(stop - start for start, stop in chunks)
-        kept_total = _kept_total(chunks, share)
         text = prefix.numel() + len(self.adapter.after_video())
-        room = text + max(kept_total + largest if share else kept_total, 1) + spare
-        prefill = self.start(prefix, room)
-        for start, stop in chunks:
-            keep = share.keep(start, stop - start) if share else None
-            prefill.feed(selection.part(start, stop), own_positions[:, start:stop], keep)
+        whole = self.compressor.scope == "cache"
+        counts = [share.keep(start, stop - start) if share else stop for start, stop in chunks]
+        if share and whole:
+            counts = list(accumulate(counts))
+        kept = counts[-1] if share is None or whole else sum(counts)
+        prefill = self.start(prefix, text + (largest if share else 0) + 1 + spare, kept)
+        for (start, stop), count in zip(chunks, counts, strict=True):
+            part = selection.part(start, stop)
+            prefill.feed(part, own_positions[:, start:stop], count if share else None)
         return prefill.finish()
 
-    def start(self, prefix: Tensor, room: int) -> "Prefill":
+    def start(
+        self, prefix: Tensor, room: int, kept: int = 0, guide: Tensor | None = None
+    ) -> "Prefill":
         """Prefill the text before a video, `[P]` token ids; the video is then fed to it.
 
         Args:
             prefix: token ids in front of the video.
-            room: pairs for which each layer allocates buffers.
+            room: pairs for which each layer allocates buffers, besides `kept`.
+            kept: pairs of video that a layer will keep on average.
+            guide: token ids `[G]` of the question, for a compressor that needs it.
         """
-        return Prefill(self, prefix, room)
+        return Prefill(self, prefix, self._rooms(room, kept), guide)
+
+    def _rooms(self, room: int, kept: int) -> list[int]:
+        """Room for each layer; one that keeps more than the others gets more."""
+        layers = len(self.adapter.attention_layers())
+        weights = self.compressor.layer_weights(layers)
+        if weights is None:
+            return [room + kept] * layers
+        return [room + ceil(kept * layers * weight / sum(weights)) for weight in weights]
 
     @contextmanager
     def asking(self, prefilled: Prefilled, room: int) -> Iterator[ArenaCache]:
@@ -117,14 +140,18 @@ class Prefill:
     The model is attached only while a chunk goes through it.
     """
 
-    def __init__(self, engine: Engine, prefix: Tensor, room: int) -> None:
+    def __init__(
+        self, engine: Engine, prefix: Tensor, rooms: list[int], guide: Tensor | None
+    ) -> None:
         adapter = engine.adapter
-        layers = len(adapter.attention_layers())
         self._engine = engine
-        self._cache = ArenaCache.allocate(layers, room, adapter.position_axes)
-        self._run = LayerRun(engine, layers)
+        self._whole = engine.compressor.scope == "cache"
+        self._cache = _allocate(engine, rooms)
+        self._run = LayerRun(engine, len(rooms))
+        self._layers = len(rooms)
         self._last = prefix.numel() - 1
-        self._scale = TimeScale(prefix.numel()) if adapter.absolute_time else None
+        self._guide = None if guide is None else adapter.embed(guide[None])
+        self._scales = [TimeScale(prefix.numel()) for _ in rooms] if adapter.absolute_time else None
         if prefix.numel():
             text = torch.arange(prefix.numel(), device=adapter.device)
             self._run.segment = Segment(text.expand(adapter.position_axes, -1))
@@ -138,24 +165,62 @@ class Prefill:
         Args:
             chunk: its Q tokens.
             positions: `[A, Q]`, the model's own.
-            keep: how many of them each layer keeps; None keeps all.
+            keep: pairs that a layer keeps on average: of the chunk, or, with a compressor whose
+                scope is "cache", of the whole video so far. None keeps all.
         """
         earliest, last = torch.stack((positions[0].min(), positions.max())).tolist()
-        kept = len(chunk) if keep is None else min(keep, len(chunk))
-        start = self._scale.next(earliest, Fraction(kept, len(chunk))) if self._scale else None
-        self._run.start_chunk(positions, chunk.pivots, keep, chunk.first, start)
-        self._forward(chunk.features[None])
+        counts = None if keep is None else self._counts(keep, len(chunk))
+        guided = counts is not None and self._guide is not None
+        embeddings = chunk.features[None]
+        if guided and self._guide is not None:
+            embeddings = torch.cat((embeddings, self._guide.to(embeddings)), dim=1)
+        starts = [scale.next(earliest) for scale in self._scales] if self._scales else None
+        video = VideoChunk(
+            tokens=TokenFacts.of(chunk, positions[0]),
+            keep=counts,
+            starts=starts,
+            guide=embeddings.shape[1] - len(chunk),
+        )
+        before = [self._run.held(layer) for layer in range(self._layers)]
+        self._run.start_chunk(positions, video)
+        self._forward(embeddings)
+        self._run.finish_chunk()
+        self._rescale(before, chunk.first + len(chunk), len(chunk))
         self._last = max(self._last, last)
+
+    def _counts(self, keep: int, size: int) -> list[int]:
+        """How many pairs each layer keeps, `keep` on average."""
+        sizes = [
+            size + (self._run.held(layer) if self._whole else 0) for layer in range(self._layers)
+        ]
+        weights = self._engine.compressor.layer_weights(self._layers)
+        if weights is None:
+            return [min(keep, size) for size in sizes]
+        return apportion(min(keep * self._layers, sum(sizes)), weights, sizes)
+
+    def _rescale(self, before: list[int], seen: int, size: int) -> None:
+        """Absolute time goes on from what each layer kept of the chunk, or of all of it."""
+        for layer, scale in enumerate(self._scales or ()):
+            held = self._run.held(layer)
+            if self._whole:
+                scale.level(Fraction(held, seen))
+            else:
+                scale.keep(Fraction(held - before[layer], size))
 
     @torch.inference_mode()
     def thin(self, count: int) -> None:
-        """Leave each layer `count` pairs of the video so far: it turned out longer than planned."""
-        start = None
-        if self._scale is not None:
-            held = max(map(len, self._run.kept))
-            self._scale.shrink(Fraction(count, max(count, held)))
-            start = self._scale.video
-        self._run.thin(self._cache, count, start)
+        """Leave a layer `count` pairs of the video so far: it turned out longer than planned.
+
+        Each layer gives up the same share of what it holds; `count` is the mean over layers.
+        """
+        held = [self._run.held(layer) for layer in range(self._layers)]
+        counts = apportion(min(count * self._layers, sum(held)), [float(n) for n in held], held)
+        starts = None
+        if self._scales is not None:
+            for scale, staying, there in zip(self._scales, counts, held, strict=True):
+                scale.shrink(Fraction(staying, there) if there else Fraction(1))
+            starts = [scale.video for scale in self._scales]
+        self._run.thin(self._cache, counts, starts)
 
     @torch.inference_mode()
     def finish(self) -> Prefilled:
@@ -170,7 +235,8 @@ class Prefill:
             cache=self._cache,
             next_position=self._last + 1,
             kept=run.kept_tokens(),
-            pivots_kept=tuple(int(tokens.pivots.sum()) for tokens in run.kept),
+            pivots_kept=run.kept_pivots(),
+            tokens_kept=tuple(run.held(layer) for layer in range(self._layers)),
         )
 
     def _forward(self, embeddings: Tensor) -> None:
@@ -183,8 +249,8 @@ class Prefill:
             )
 
 
-def _kept_total(chunks: list[tuple[int, int]], share: Share | None) -> int:
-    """Video tokens left in a layer once all chunks are in."""
-    if share is None:
-        return chunks[-1][1]
-    return sum(share.keep(start, stop - start) for start, stop in chunks)
+def _allocate(engine: Engine, rooms: list[int]) -> ArenaCache:
+    """An empty cache; its layers hold their heads apart where those keep different pairs."""
+    axes = engine.adapter.position_axes
+    kind: Any = HeadsLayer if engine.compressor.per_head else ArenaLayer
+    return ArenaCache([kind(room, axes) for room in rooms])

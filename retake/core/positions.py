@@ -7,6 +7,7 @@ and for text that follows.
 """
 
 from abc import ABC, abstractmethod
+from fractions import Fraction
 from typing import ClassVar, Literal
 
 import torch
@@ -39,12 +40,15 @@ class PositionPolicy(ABC):
         """
 
     @abstractmethod
-    def settle(self, used: Tensor, kept: Tensor, start: int | None = None) -> Tensor:
+    def settle(
+        self, used: Tensor, kept: Tensor, share: Fraction, start: int | None = None
+    ) -> Tensor:
         """Positions `[A, K]` of the kept tokens after a chunk attended with `used`.
 
         Args:
             used: `[A, Q]`.
             kept: int64 `[K]`.
+            share: what was kept of the chunk; its time shrinks by it.
             start: where time starts that shrinks, as in `place_video`; None: at the first kept.
         """
 
@@ -63,7 +67,9 @@ class Original(PositionPolicy):
     def place_video(self, own: Tensor, cached: Tensor, start: int | None) -> Tensor:
         return own
 
-    def settle(self, used: Tensor, kept: Tensor, start: int | None = None) -> Tensor:
+    def settle(
+        self, used: Tensor, kept: Tensor, share: Fraction, start: int | None = None
+    ) -> Tensor:
         return used[:, kept]
 
     def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:
@@ -111,11 +117,13 @@ class Reforge(PositionPolicy):
         moved[0] += start - own[0].min()
         return moved
 
-    def settle(self, used: Tensor, kept: Tensor, start: int | None = None) -> Tensor:
+    def settle(
+        self, used: Tensor, kept: Tensor, share: Fraction, start: int | None = None
+    ) -> Tensor:
         moved = used[:, kept].clone()
         if moved.shape[1]:
             first = moved[0].min() if start is None else start
-            moved[0] = first + (moved[0] - first) * len(kept) // used.shape[1]
+            moved[0] = first + (moved[0] - first) * share.numerator // share.denominator
         return moved
 
     def place_text(self, own: Tensor, cached: Tensor, phase: Phase) -> Tensor:

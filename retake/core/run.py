@@ -4,33 +4,53 @@ What it does not know: chunks to come, budgets, files. `Engine` feeds it; the at
 layers ask it (`LayerSession`).
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import torch
 from torch import Tensor
 
-from retake.core import rope
+from retake.core.apportion import apportion
 from retake.core.arena import ArenaCache, ArenaLayer
-from retake.core.compressor import checked
-from retake.core.errors import blame
-from retake.core.kept import KeptTokens
-from retake.core.kv import KVChunk
+from retake.core.eviction import Eviction
+from retake.core.heads import HeadsLayer
+from retake.core.kept import KeptTokens, TokenFacts, held_numbers
 from retake.core.positions import Phase
-from retake.core.thinning import evenly
 
 if TYPE_CHECKING:
     from retake.core.engine import Engine
 
 
-@attrs.define(eq=False)
+@attrs.frozen(eq=False)
+class VideoChunk:
+    """A chunk of video on its way through the layers.
+
+    Attributes:
+        tokens: what is known of its Q tokens.
+        keep: for each layer, how many pairs stay: of the chunk, or, with a compressor whose scope
+            is "cache", of the video so far. None: all.
+        starts: for each layer, where the chunk's time starts; None where that is for the policy
+            to say.
+        guide: tokens of the question that go through the layers behind the chunk, for scores,
+            and are then forgotten.
+    """
+
+    tokens: TokenFacts
+    keep: Sequence[int] | None = None
+    starts: Sequence[int] | None = None
+    guide: int = 0
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@attrs.frozen(eq=False)
 class Segment:
-    """The tokens being prefilled: the model's own positions, and pivots if they are video."""
+    """The tokens being prefilled: the model's own positions `[A, Q]`, and facts if video."""
 
     positions: Tensor
-    pivots: Tensor | None = None
-    keep: int | None = None
-    start: int | None = None
+    video: VideoChunk | None = None
 
 
 class LayerRun:
@@ -40,31 +60,51 @@ class LayerRun:
         self.engine = engine
         self.layers = layers
         self.segment: Segment | None = None
-        self._first = 0
-        self.kept = [KeptTokens() for _ in range(layers)]
+        #: For each layer, the video tokens that it holds; for each of its heads where they differ.
+        self.kept: list[list[KeptTokens]] = [[KeptTokens()] for _ in range(layers)]
+        self._scores: dict[int, list[Tensor]] = {}
+        self._eviction = Eviction(engine, layers)
         self._cache: ArenaCache | None = None
         self._text_start = 0
         self._text_from: list[int] = []
 
-    def start_chunk(
-        self,
-        positions: Tensor,
-        pivots: Tensor,
-        keep: int | None,
-        first: int,
-        start: int | None = None,
-    ) -> None:
-        """The next chunk.
+    def start_chunk(self, positions: Tensor, video: VideoChunk) -> None:
+        """The next chunk of video, at the model's own positions `[A, Q]`."""
+        self.segment = Segment(positions, video)
+        self._scores = {}
 
-        Args:
-            positions: `[A, Q]`, the model's own.
-            pivots: bool `[Q]`.
-            keep: how many of its tokens stay; None: all.
-            first: its first token's number.
-            start: where its time starts, if that is not for the policy to say.
-        """
-        self.segment = Segment(positions, pivots, keep, start)
-        self._first = first
+    def finish_chunk(self) -> None:
+        """Split the chunk's budget among the layers, where that had to wait for all scores."""
+        if not self._scores:
+            return
+        assert self._cache is not None
+        assert self.segment is not None
+        assert self.segment.video is not None
+        keep = self.segment.video.keep
+        assert keep is not None
+        sizes = [
+            sum(len(each) for each in self._scores[layer]) // len(self._scores[layer])
+            for layer in range(self.layers)
+        ]
+        counts = self._layer_counts(sum(keep), sizes)
+        for layer, count in enumerate(counts):
+            self._eviction.choose(
+                self._place_of(layer), self.segment.video, self._scores[layer], count
+            )
+        self._scores = {}
+
+    def _layer_counts(self, total: int, sizes: Sequence[int]) -> list[int]:
+        compressor = self.engine.compressor
+        # On the host: layers may be on several devices.
+        means = [
+            torch.stack(parts).mean(0).cpu() if _alike(parts) else torch.cat(parts).cpu()
+            for _, parts in sorted(self._scores.items())
+        ]
+        weights = list(compressor.share_layers(means, total // self.layers))
+        fixed = compressor.layer_weights(self.layers)
+        if fixed is not None:
+            weights = [a * b for a, b in zip(weights, fixed, strict=True)]
+        return apportion(total, weights, sizes)
 
     def continue_from(self, position: int, lengths: list[int]) -> None:
         """From here on text follows: the model's own next position, and each layer's length."""
@@ -74,18 +114,22 @@ class LayerRun:
 
     def kept_tokens(self) -> tuple[Any, ...]:
         """For each layer, numbers of the video tokens it holds: int64 NumPy arrays."""
-        return tuple(held.numbers.cpu().numpy().copy() for held in self.kept)
+        return tuple(held_numbers(held)[0].cpu().numpy().copy() for held in self.kept)
+
+    def kept_pivots(self) -> tuple[int, ...]:
+        """For each layer, how many of those are pivots."""
+        return tuple(held_numbers(held)[1] for held in self.kept)
+
+    def held(self, layer: int) -> int:
+        """Pairs of video in a layer; the mean over its heads where they differ, a whole number."""
+        parts = self.kept[layer]
+        return sum(map(len, parts)) // len(parts)
 
     def place(self, layer: int, cache: ArenaCache, count: int) -> Tensor:
         self._cache = cache
         held = cache.layers[layer]
         if self.segment is not None:
-            own = self.segment.positions
-            if self.segment.pivots is None:
-                return own
-            # Layers may be on several devices; each one's pairs stay on its own.
-            own = own.to(held.positions.device) if held.is_initialized else own
-            return self.engine.policy.place_video(own, held.cached_positions(), self.segment.start)
+            return self._place_segment(layer, held, self.segment)
         done = held.length - self._text_from[layer]
         first = self._text_start + done
         device = held.positions.device
@@ -93,101 +137,77 @@ class LayerRun:
         phase: Phase = "decode" if done else "question"
         return self.engine.policy.place_text(own, held.cached_positions(), phase)
 
+    def _place_segment(self, layer: int, held: ArenaLayer, segment: Segment) -> Tensor:
+        own, video = segment.positions, segment.video
+        if video is None:
+            return own
+        # Layers may be on several devices; each one's pairs stay on its own.
+        own = own.to(held.positions.device) if held.is_initialized else own
+        start = None if video.starts is None else video.starts[layer]
+        placed = self.engine.policy.place_video(own, held.cached_positions(), start)
+        if not video.guide:
+            return placed
+        behind = torch.arange(video.guide, device=placed.device) + placed.max() + 1
+        return torch.cat((placed, behind.expand(len(placed), -1)), dim=1)
+
     def attend(
         self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, scaling: float
     ) -> Tensor:
-        output = self.engine.backend.attend(queries, keys, values, scaling)
-        segment = self.segment
-        if segment is not None and segment.pivots is not None:
-            assert self._cache is not None
-            self._compress(layer, self._cache.layers[layer], queries, segment, scaling)
+        backend = self.engine.backend
+        held: Any = self._cache.layers[layer] if self._cache is not None else None
+        if isinstance(held, HeadsLayer):
+            output = held.attend(backend, queries, scaling)
+        else:
+            output = backend.attend(queries, keys, values, scaling)
+        if self.segment is not None and self.segment.video is not None:
+            self._compress(layer, queries[0], self.segment.video, scaling)
         return output
 
-    def _compress(
-        self, layer: int, held: ArenaLayer, queries: Tensor, segment: Segment, scaling: float
-    ) -> None:
-        """Evict from the newest chunk of a layer what the compressor does not keep."""
-        count = queries.shape[2]
-        device = queries.device
-        assert segment.pivots is not None
-        pivots = segment.pivots.to(device)
-        if segment.keep is None or segment.keep >= count:
-            self.kept[layer].append(torch.arange(count, device=device) + self._first, pivots)
+    def _compress(self, layer: int, queries: Tensor, video: VideoChunk, scaling: float) -> None:
+        """Take note of the chunk's tokens, and evict what the compressor does not keep."""
+        where = self._place_of(layer)
+        for tokens in where.tokens:
+            tokens.append(video.tokens.to(queries.device))
+        if video.keep is None:
             return
-        start = held.length - count
-        used = held.positions[:, start : held.length]
-        if segment.keep == 0:
-            kept = torch.empty(0, dtype=torch.long, device=device)
-        else:
-            chunk = self._chunk(layer, held, queries, used, segment, scaling)
-            compressor = self.engine.compressor
-            with blame(compressor, "compress"):
-                chosen = compressor.compress(chunk, segment.keep)
-            kept = checked(chosen, count, segment.keep, f"{type(compressor).__name__}.compress()")
-        self._evict(held, count, kept, segment.start)
-        self.kept[layer].append(kept + self._first, pivots[kept])
+        scores = self._eviction.evict(where, queries, video, video.keep[layer], scaling)
+        if scores is not None:
+            self._scores[layer] = scores
 
-    def thin(self, cache: ArenaCache, count: int, start: int | None = None) -> None:
-        """Leave each layer `count` pairs of the video so far, evenly spread, pivots first.
+    def _place_of(self, layer: int) -> "LayerPlace":
+        """A layer's arenas and what they hold: one of each, or one for each head."""
+        assert self._cache is not None
+        held: Any = self._cache.layers[layer]
+        parts = held.heads if isinstance(held, HeadsLayer) else [held]
+        while len(self.kept[layer]) < len(parts):
+            self.kept[layer].append(KeptTokens())
+        return LayerPlace(layer, parts, self.kept[layer])
 
-        `start` is where the video's time starts, if that is not for the policy to say.
+    def thin(self, cache: ArenaCache, counts: Sequence[int], starts: Sequence[int] | None) -> None:
+        """Leave each layer so many pairs of the video so far, evenly spread, pivots first.
+
+        `starts` is where the video's time starts, if that is not for the policy to say.
         """
-        for held, tokens in zip(cache.layers, self.kept, strict=True):
-            if count < len(tokens):
-                staying = evenly(tokens.pivots, count)
-                self._evict(held, len(tokens), staying, start)
-                tokens.choose(staying)
+        self._cache = cache
+        for layer, count in enumerate(counts):
+            start = None if starts is None else starts[layer]
+            self._eviction.thin(self._place_of(layer), count, start)
 
-    def _evict(self, held: ArenaLayer, count: int, kept: Tensor, start: int | None) -> None:
-        """Of a layer's newest `count` pairs only the `kept` stay, moved together in time."""
-        newest = slice(held.length - count, held.length)
-        used = held.positions[:, newest]
-        positions = self.engine.policy.settle(used, kept, start)
-        keys = held.keys[:, :, newest].index_select(2, kept)
-        held.compact(count, kept, self._turn(keys, used[:, kept], positions), positions)
 
-    def _chunk(
-        self,
-        layer: int,
-        held: ArenaLayer,
-        queries: Tensor,
-        used: Tensor,
-        segment: Segment,
-        scaling: float,
-    ) -> KVChunk:
-        start = held.length - queries.shape[2]
-        newest = slice(start, held.length)
-        asking, keys = queries[0], held.keys[0, :, newest]
-        if self.engine.policy.reforges:
-            cos, sin = self.engine.adapter.rotary(used)
-            asking, keys = rope.unrotate(asking, cos, sin), rope.unrotate(keys, cos, sin)
-        assert segment.pivots is not None
-        return KVChunk(
-            layer=layer,
-            layers=self.layers,
-            queries=asking,
-            keys=keys,
-            values=held.values[0, :, newest],
-            positions=used,
-            pivots=segment.pivots.to(queries.device),
-            scaling=scaling,
-            backend=self.engine.backend,
-            past_keys=held.keys[0, :, :start],
-            past_values=held.values[0, :, :start],
-            numbers=segment.numbers,
-            rows=segment.rows,
-            patches=segment.patches,
-        )
+@attrs.frozen(eq=False)
+class LayerPlace:
+    """One layer's arenas and the video tokens they hold, side by side.
 
-    def _turn(self, keys: Tensor, old: Tensor, new: Tensor) -> Tensor:
-        """Keys turned from their old positions to new ones.
+    Attributes:
+        layer: its number.
+        parts: its arena, or one for each key head.
+        tokens: what each of them holds of the video.
+    """
 
-        Turning back and forth goes through the model's own angles, so that its attention
-        scaling and any section of M-RoPE are right without being known here.
-        """
-        if not self.engine.policy.reforges:
-            return keys
-        cos, sin = self.engine.adapter.rotary(old)
-        plain = rope.unrotate(keys.float(), cos, sin)
-        cos, sin = self.engine.adapter.rotary(new)
-        return rope.rotate(plain, cos, sin).to(keys.dtype)
+    layer: int
+    parts: Sequence[ArenaLayer]
+    tokens: Sequence[KeptTokens]
+
+
+def _alike(parts: Sequence[Tensor]) -> bool:
+    return len({len(part) for part in parts}) == 1

@@ -57,8 +57,10 @@ class Wrapper(KVCompressor):
     def compress(self, chunk: KVChunk, count: int) -> Tensor:
         return self.of.compress(chunk, count)
 
-    def head_counts(self, chunk: KVChunk, scores: Tensor, count: int) -> list[int]:
-        return self.of.head_counts(chunk, scores, count)
+    def head_counts(
+        self, scores: Sequence[Tensor], pivots: Sequence[Tensor], count: int
+    ) -> list[int]:
+        return self.of.head_counts(scores, pivots, count)
 
     def chunk_weights(self, chunks: Sequence[Selection]) -> Tensor:
         return self.of.chunk_weights(chunks)

@@ -40,6 +40,9 @@ def _chunk(count: int, marked: list[int] | tuple[int, ...] = (), **changed: Any)
         "backend": CPU(),
         "past_keys": torch.randn(2, 5, 8),
         "past_values": torch.randn(2, 5, 8),
+        "numbers": torch.arange(count),
+        "rows": torch.arange(count),
+        "patches": torch.zeros(count, dtype=torch.long),
     }
     return KVChunk(**{**parts, **changed})
 
@@ -128,14 +131,14 @@ def test_bad_choices(kept: Any, message: str) -> None:
         checked(kept, 5, 2, "Greedy.keep()")
 
 
-@pytest.mark.parametrize("name", ["keys", "values", "positions", "pivots"])
+@pytest.mark.parametrize("name", ["values", "positions", "pivots", "numbers", "rows", "patches"])
 def test_chunk_refuses(name: str) -> None:
     """A chunk whose parts disagree on how many tokens it has is refused."""
     short = {
-        "keys": torch.randn(2, 4, 8),
         "values": torch.randn(2, 4, 8),
         "positions": torch.arange(4)[None],
         "pivots": torch.zeros(4, dtype=torch.bool),
+        **dict.fromkeys(("numbers", "rows", "patches"), torch.arange(4)),
     }
     with pytest.raises(ValueError, match=f"{name} must be"):
         _chunk(5, **{name: short[name]})

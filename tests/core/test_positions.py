@@ -1,5 +1,7 @@
 """Position policies, by example: input, output."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from hypothesis import given
@@ -67,7 +69,8 @@ def test_reforge_settles(used: list[list[int]], kept: list[int], want: list[list
     """Kept times shrink by the share that was kept, cut to whole numbers."""
     held = torch.tensor(kept, dtype=torch.int64)
     before = torch.tensor(used)
-    assert Reforge().settle(before, held).tolist() == want
+    share = Fraction(len(kept), before.shape[1])
+    assert Reforge().settle(before, held, share).tolist() == want
     assert before.tolist() == used
 
 
@@ -77,7 +80,7 @@ def test_reforge_keeps_time_in_order(times: list[int], data: st.DataObject) -> N
     used = torch.tensor([sorted(times)])
     flags = data.draw(st.lists(st.booleans(), min_size=len(times), max_size=len(times)))
     kept = torch.tensor(flags).nonzero()[:, 0]
-    settled = Reforge().settle(used, kept)[0]
+    settled = Reforge().settle(used, kept, Fraction(len(kept), len(times)))[0]
     if len(kept):
         assert settled[0] == used[0, kept[0]]
         assert (settled.diff() >= 0).all()
@@ -106,7 +109,7 @@ def test_original_never_moves_anything() -> None:
     """Every token keeps the model's own position."""
     own, cached, policy = _at([9, 9, 12]), _at([1, 2]), Original()
     assert policy.place_video(own, cached, 40).tolist() == [[9, 9, 12]]
-    assert policy.settle(own, torch.tensor([0, 2])).tolist() == [[9, 12]]
+    assert policy.settle(own, torch.tensor([0, 2]), Fraction(2, 3)).tolist() == [[9, 12]]
     assert policy.place_text(own, cached, "question").tolist() == [[9, 9, 12]]
 
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from retake.compressors.pivotkv import PivotKV
-from retake.core import engine
+from retake.core import engine, run
 from retake.core.kv import KVChunk
 
 _SCORE_TOLERANCE = 1e-4
 _RUN = engine.LayerRun
+_EVICTION = run.Eviction
 
 
 @attrs.frozen
@@ -73,16 +74,19 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Log]:
                 log.positions[layer].append(positions.clone())
                 return positions
 
-            def _compress(
-                self, layer: int, held: Any, queries: Tensor, segment: Any, scaling: float
-            ) -> None:
-                used = held.positions[:, held.length - queries.shape[2] : held.length]
-                chunk = self._chunk(layer, held, queries, used, segment, scaling)
-                log.scores[layer].append(self.engine.compressor.score(chunk))
-                if isinstance(self.engine.compressor, Replay):
-                    self.engine.compressor.first[0] = self._first
-                super()._compress(layer, held, queries, segment, scaling)
+        class WatchedEviction(_EVICTION):
+            def evict(
+                self, where: Any, queries: Tensor, video: Any, count: int, scaling: float
+            ) -> Any:
+                newest = where.parts[0].cached_positions()[:, -queries.shape[1] :]
+                asking = self._asking(queries, newest, len(video), scaling)
+                chunk = self._chunk(where, 0, len(video), asking)
+                log.scores[where.layer].append(self._compressor.score(chunk))
+                if isinstance(self._compressor, Replay):
+                    self._compressor.first[0] = int(video.tokens.numbers[0])
+                return super().evict(where, queries, video, count, scaling)
 
+        monkeypatch.setattr(run, "Eviction", WatchedEviction)
         monkeypatch.setattr(engine, "LayerRun", Watched)
         return log
 

@@ -17,7 +17,9 @@ from retake.core import engine, rope
 from retake.core.adapter import ModelAdapter
 from retake.core.arena import ArenaCache
 from retake.core.budget import Share, share_of
+from retake.core.kept import TokenFacts
 from retake.core.positions import position_policy
+from retake.core.run import VideoChunk
 
 
 @attrs.frozen(eq=False)
@@ -150,8 +152,17 @@ class Drive:
         own, count = self.positions[:, where], where.stop - where.start
         if kind == "video":
             first = self.video_seen
-            pivots, keep = self.pivots[first : first + count], self.share.keep(first, count)
-            self.run.start_chunk(own, pivots, keep, first)
+            numbers = torch.arange(first, first + count)
+            tokens = TokenFacts(
+                numbers=numbers,
+                pivots=self.pivots[first : first + count],
+                rows=numbers,
+                patches=torch.zeros_like(numbers),
+                times=own[0],
+                carried=torch.zeros(count),
+            )
+            keep = [self.share.keep(first, count)] * self.recording.layers
+            self.run.start_chunk(own, VideoChunk(tokens, keep))
             self.video_seen += count
         elif not self.video_seen:
             self.run.segment = engine.Segment(own)
