@@ -57,6 +57,7 @@ class _Whole(SelectionStream):
         self._expected = expected_steps or 0
         self._features: Tensor | None = None
         self._times: list[Tensor] = []
+        self._rated: list[Tensor | None] = []
         self._grid = (1, 1)
 
     def push(self, tokens: VisualTokens) -> Iterator[Selection]:
@@ -71,6 +72,7 @@ class _Whole(SelectionStream):
             self._features = larger
         self._features[self.steps : end] = tokens.features
         self._times.append(tokens.timestamps)
+        self._rated.append(tokens.relevance)
         self._grid = tokens.grid
         self.steps = end
         yield from ()
@@ -80,7 +82,8 @@ class _Whole(SelectionStream):
             return
         features, self._features = self._features[: self.steps], None
         times, self._times = torch.cat(self._times), []
-        selection = _select(self._selector, VisualTokens(features, times, self._grid))
+        rated, self._rated = _joined(self._rated), []
+        selection = _select(self._selector, VisualTokens(features, times, self._grid, rated))
         self.decided, self.selected = self.steps, len(selection)
         if len(selection):
             yield selection
@@ -143,6 +146,12 @@ class _Windowed(SelectionStream):
         self._rows += len(kept)
         self.selected += len(part)
         return part
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    """What was said of all parts; nothing, where it was not said of each."""
+    said = [part for part in parts if part is not None]
+    return torch.cat(said) if len(said) == len(parts) else None
 
 
 def _steps(selector: FrameSelector, name: str) -> int:
