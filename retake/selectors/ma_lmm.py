@@ -64,3 +64,25 @@ class MaLmm(FrameSelector):
             shorter = torch.where(merged[..., None], mean.to(bank.dtype), shorter)
             counts = torch.where(merged, total, counts)
         return shorter, counts, steps.gather(0, chosen)
+
+
+@attrs.frozen
+class MaLmmHard(FrameSelector):
+    """Drop the earlier of the two most similar neighbouring steps until few enough are left.
+
+    MA-LMM's memory bank (arXiv 2404.05726) without averaging: what is kept are tokens of the
+    video as they are. The same as `ma-lmm` with `hard`, under a name of its own.
+
+    Attributes:
+        keep_ratio: fraction of the steps to keep, in (0, 1].
+        per_patch: drop from each of the N patches on its own, or whole steps by the mean
+            similarity of their patches.
+    """
+
+    source: ClassVar[str] = "arXiv 2404.05726"
+
+    keep_ratio: float = attrs.field(default=0.5, validator=fraction)
+    per_patch: bool = True
+
+    def select(self, tokens: VisualTokens) -> Selection:
+        return MaLmm(self.keep_ratio, self.per_patch, hard=True).select(tokens)
