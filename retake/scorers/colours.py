@@ -55,7 +55,8 @@ class Colours(FrameTextScorer):
 
     def look(self, frames: Tensor) -> Tensor:
         """The share of each name's pixels, and how light the frame is: float32 `[F, 13]`."""
-        seen = [_shares(part) for part in frames.split(_FRAMES)]
+        starts = range(0, len(frames), _FRAMES)
+        seen = [_shares(frames[start : start + _FRAMES]) for start in starts]
         return torch.cat(seen) if seen else torch.empty(0, len(NAMES) + 1)
 
     def rate(self, seen: Tensor, question: str) -> Tensor:

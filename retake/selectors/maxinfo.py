@@ -57,7 +57,8 @@ class MaxInfo(FrameSelector):
 
 def _means(features: Tensor) -> Tensor:
     """Each step's mean token, float64 `[T, C]` on the host."""
-    means = [part.float().mean(dim=1).cpu() for part in features.split(_STEPS)]
+    parts = (features[start : start + _STEPS] for start in range(0, len(features), _STEPS))
+    means = [part.float().mean(dim=1).cpu() for part in parts]
     return torch.cat(means).double()
 
 
@@ -71,7 +72,7 @@ def strongest_directions(rows: Tensor, rank: int) -> Tensor:
     strengths = strengths.clamp_min(0).sqrt().flip(0)[:rank]
     vectors = vectors.flip(1)[:, :rank]
     known = strengths > strengths[0] * _RANK_TOLERANCE
-    left = vectors if wide else rows @ vectors / strengths.clamp_min(torch.finfo().tiny)
+    left: Tensor = vectors if wide else rows @ vectors / strengths.clamp_min(torch.finfo().tiny)
     return left[:, known]
 
 
