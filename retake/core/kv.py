@@ -110,5 +110,6 @@ class KVChunk:
         """Random numbers of this layer and chunk: the same ones whenever it is seen again."""
         made = torch.Generator()
         last = int(self.numbers[-1]) if len(self) else 0
-        made.manual_seed((seed * 1_000_003 + self.layer) * 1_000_000_007 + last)
+        # A seed is 64 bits at most.
+        made.manual_seed(((seed * 1_000_003 + self.layer) * 1_000_000_007 + last) % 2**63)
         return made
