@@ -27,6 +27,7 @@ def resolve(
     flags: Iterable[tuple[str, Any]] = (),
     parts: Mapping[str, tuple[str | None, Sequence[str]]] | None = None,
     settings: Sequence[str] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> RunConfig:
     """The configuration of a run.
 
@@ -37,6 +38,7 @@ def resolve(
         parts: for "selector" and "compressor", the name given ("name" or
             "name:key=value,…") and "KEY=VALUE" options.
         settings: "PATH=VALUE".
+        defaults: a command's own, nested as a configuration file has them.
 
     Raises:
         UsageError: an unknown name or key, or a value that is not allowed.
@@ -45,7 +47,7 @@ def resolve(
     if preset is not None:
         layers.append((f"the preset {preset}", presets.load(preset)))
     layers += [(f"'{path}'", read_yaml(path)) for path in files]
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(defaults or {})
     for source, layer in layers:
         layer = _with_part_names(layer)
         _check_alone(layer, source)

@@ -8,6 +8,7 @@ import attrs
 import click
 
 SECTIONS = (
+    "Benchmark",
     "Model",
     "Frames",
     "Frame selection",

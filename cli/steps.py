@@ -4,7 +4,7 @@ Importing this module imports torch.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from .questions import Asked
 from .report import question_line
 
 
-def configure(given: dict[str, Any]) -> RunConfig:
-    """The configuration that a command's options ask for."""
+def configure(given: dict[str, Any], defaults: Mapping[str, Any] | None = None) -> RunConfig:
+    """The configuration that a command's options ask for, over defaults of its own."""
     parts = {kind: (given[kind], given[f"{kind}_option"]) for kind in ("selector", "compressor")}
     return configuration.resolve(
         preset=given["preset"],
@@ -30,6 +30,7 @@ def configure(given: dict[str, Any]) -> RunConfig:
         flags=flags_given(given),
         parts=parts,
         settings=[*generate_settings(given), *given["settings"]],
+        defaults=defaults,
     )
 
 

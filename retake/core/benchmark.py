@@ -1,7 +1,7 @@
 """The interface of benchmarks: videos, questions about them, and how an answer is marked."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,6 +40,18 @@ class Benchmark(ABC):
 
     #: Where it comes from, as `retake list` shows it.
     source: ClassVar[str] = ""
+
+    def make(self, progress: Callable[[float, int], None] | None = None) -> object:
+        """Make what is missing of it, where a benchmark makes its videos itself.
+
+        Args:
+            progress: told how many videos are there, with a fraction for the one under way, and
+                how many there will be.
+
+        Raises:
+            UsageError, VideoError: as `samples`, which does the same without a word.
+        """
+        return None
 
     @abstractmethod
     def samples(self) -> Sequence[Sample]:
