@@ -1,7 +1,6 @@
 """Which video is meant, what is asked about it, and what the true answers are."""
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import attrs
 
 from retake.core.errors import UsageError, unknown_name
+from retake.datasets.choice import is_right
 from retake.datasets.scenes import Clip
 from retake.models.embedded import clips
 
@@ -33,11 +33,7 @@ class Asked:
         """Whether an answer is the true one, by letter or in words; None where it is not known."""
         if self.expected is None:
             return None
-        given = answer.strip().casefold().rstrip(".")
-        letter = re.match(r"\(?([a-z])(?:[).:,]|$)", given)
-        return given == self.expected.casefold() or (
-            letter is not None and letter[1].upper() == self.letter
-        )
+        return is_right(answer, self.expected, self.letter)
 
 
 def find_video(reference: str) -> Path:
