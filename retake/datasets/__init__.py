@@ -1,1 +1,9 @@
-"""One benchmark a file or folder."""
+"""What models are measured by: one benchmark a file or folder."""
+
+from retake.core.benchmark import Benchmark
+from retake.core.registry import Registry
+
+datasets: Registry[Benchmark] = Registry(
+    "benchmark", Benchmark, entry_point_group="retake.datasets"
+)
+datasets.register_lazy("scenes", "retake.datasets.scenes.benchmark:Scenes")

@@ -134,7 +134,7 @@ def film(
         UsageError: fps, size or crf are not what can be encoded.
     """
     target = Path(path)
-    _check(fps, size, crf)
+    check_encoding(fps, size, crf)
     pictures = frames(script, fps=fps, size=size, background=background)
     total = frame_count(script.seconds, fps)
     partial = _partial(target)
@@ -178,7 +178,8 @@ def decode(path: str | os.PathLike[str]) -> Iterator[Frame]:
             yield np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
 
 
-def _check(fps: float, size: int, crf: int) -> None:
+def check_encoding(fps: float, size: int, crf: int) -> None:
+    """Refuses, as a UsageError, what cannot be encoded."""
     if not 0 < fps <= 120:
         raise UsageError(f"fps must lie between 0 and 120, got {fps:g}.")
     if size < 32 or size % 2:
