@@ -49,7 +49,7 @@ class RunFolder:
     """
 
     def __init__(self, folder: Path, header: RunHeader, *, resume: bool = False) -> None:
-        check_place(folder, header, resume=resume)
+        check_place(folder, resume=resume)
         self.folder = folder
         self.header = header
         try:
@@ -59,7 +59,8 @@ class RunFolder:
         self._lock = FolderLock(folder)
         try:
             # Once more: another process may have begun a run here since.
-            check_place(folder, header, resume=resume)
+            check_place(folder, resume=resume)
+            check_header(folder, header)
             if not records.is_run(folder):
                 self._begin()
             self.found = self._pick_up()
@@ -192,10 +193,8 @@ class RunFolder:
             )
 
 
-def check_place(folder: Path, header: RunHeader, *, resume: bool) -> None:
-    """Refuse a folder that a run cannot be written into, before a model is loaded for it.
-
-    What only the model can decide may be UNDECIDED in the header.
+def check_place(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder that a run cannot be written into, before anything is made for it.
 
     Raises:
         UsageError, RunFolderError: as for `RunFolder`.
@@ -225,7 +224,18 @@ def check_place(folder: Path, header: RunHeader, *, resume: bool) -> None:
             f"'{folder}' holds a run already, begun {was.created}.",
             hint="--resume goes on with it; another folder takes a new one.",
         )
-    check_same(folder, was, header)
+
+
+def check_header(folder: Path, header: RunHeader) -> None:
+    """Refuse to go on with a run that was begun with other settings, where there is one.
+
+    What only a loaded model decides may be UNDECIDED in the header: it is then not compared.
+
+    Raises:
+        UsageError, RunFolderError: as for `RunFolder`.
+    """
+    if records.is_run(folder):
+        check_same(folder, records.read_header(folder), header)
 
 
 def _some(names: set[str]) -> str:
