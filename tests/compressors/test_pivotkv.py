@@ -8,33 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retake.backends.cpu import CPU
 from retake.compressors.none import NoCompression
 from retake.compressors.pivotkv import PivotKV
 from retake.core.kv import KVChunk
+from tests.compressors.making import make_chunk
 
 
 def _chunk(count: int, seed: int = 0, pivots: set[int] | None = None) -> KVChunk:
-    random = torch.Generator().manual_seed(seed)
-
-    def states(heads: int, length: int) -> torch.Tensor:
-        return torch.randn(heads, length, 8, generator=random)
-
     flags = torch.zeros(count, dtype=torch.bool)
     flags[torch.tensor(sorted(pivots or ()), dtype=torch.long)] = True
-    return KVChunk(
-        layer=0,
-        layers=2,
-        queries=states(4, count),
-        keys=states(2, count),
-        values=states(2, count),
-        positions=torch.arange(count)[None],
-        pivots=flags,
-        scaling=0.35,
-        backend=CPU(),
-        past_keys=states(2, 3),
-        past_values=states(2, 3),
-    )
+    return attrs.evolve(make_chunk(count, seed=seed), pivots=flags)
 
 
 def test_score_is_the_attention_received() -> None:
