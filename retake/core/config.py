@@ -7,7 +7,7 @@ checked here, once; an unknown key is an error that names the near ones.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import attrs
 import cattrs
@@ -79,10 +79,18 @@ class VideoOptions:
 
 @attrs.frozen
 class PartOptions:
-    """A registered part by name (or reference to code), and its own options."""
+    """A registered part by name (or reference to code), and its own options.
+
+    Attributes:
+        name: of the part.
+        options: its own.
+        of: the part inside it, where it is made around another ("pyramidkv(pivotkv)"): a name, or
+            name and options likewise. Results have it among the options.
+    """
 
     name: str
     options: dict[str, Any] = attrs.field(factory=dict)
+    of: Any = None
 
 
 @attrs.frozen
@@ -205,12 +213,14 @@ def structure(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 def _field(field: "attrs.Attribute[Any]", value: Any, where: str) -> Any:
     """One field's value, converted to its type."""
-    if field.type is None:
+    if field.type is None or attrs.has(type(value)):
         return value
     if attrs.has(field.type):
         if not isinstance(value, Mapping):
             raise UsageError(f"Wrong {where}: '{field.name}' holds options, got {value!r}.")
         return structure(field.type, value, f"option of {field.name}")
+    if get_origin(field.type) is tuple and not isinstance(value, list | tuple):
+        value = [value]  # a list of one need not be written as a list
     choices = get_args(field.type) if _is_literal(field.type) else ()
     if choices and value not in choices:
         raise unknown_name(f"{field.name} ({where})", str(value), map(str, choices))
@@ -234,7 +244,7 @@ def _reason(error: Exception) -> str:
 
 def unstructure(options: Any) -> dict[str, Any]:
     """Options as plain data, fit for JSON and YAML."""
-    return attrs.asdict(options)
+    return attrs.asdict(options, filter=lambda field, value: field.name != "of" or value is not None)
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
