@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import attrs
 
-from retake import backends, compressors, models, presets, selectors
+from retake import backends, compressors, datasets, models, presets, selectors
 from retake.core.errors import RetakeError
 from retake.core.registry import Registry
 from retake.datasets.scenes import Clip
@@ -97,7 +97,7 @@ def attribute_help(doc: str) -> dict[str, str]:
 
 
 def type_name(kind: Any) -> str:
-    """A type as a user writes its values: "float", "int or none", "sdpa|eager"."""
+    """A type as a user writes its values: "float", "int or none", "sdpa|eager", "[int, int]"."""
     if kind is None or kind is Any:
         return "any"
     if kind is type(None):
@@ -105,6 +105,9 @@ def type_name(kind: Any) -> str:
     arguments = get_args(kind)
     if getattr(kind, "__origin__", None) is not None and "Literal" in str(kind.__origin__):
         return "|".join(str(value) for value in arguments)
+    if getattr(kind, "__origin__", None) is tuple:
+        names = ["..." if each is Ellipsis else type_name(each) for each in arguments]
+        return f"[{', '.join(names)}]"
     if arguments and not isinstance(kind, type):
         return " or ".join(type_name(each) for each in arguments)
     return getattr(kind, "__name__", str(kind))
@@ -114,6 +117,10 @@ def _plain(value: Any) -> str:
     """A default as YAML has it."""
     if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
         return "..."
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_plain, value))}]"
+    if value == "":
+        return "''"
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
@@ -178,6 +185,7 @@ KINDS = (
         _registered(models, lambda cls: f"model type {', '.join(cls.model_types)}"),
     ),
     Kind("backends", "--backend NAME", _registered(backends, _not_here)),
+    Kind("datasets", "retake eval NAME", _registered(datasets)),
     Kind("presets", "--preset NAME", _presets),
     Kind("clips", "retake run clip:NAME", _clips),
 )

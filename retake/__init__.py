@@ -33,6 +33,7 @@ from retake.core.scorer import FrameTextScorer
 from retake.core.selector import FrameSelector, QuestionSelector
 from retake.core.tokens import Selection, VisualTokens
 from retake.core.wrapper import Wrapper
+from retake.datasets import datasets
 from retake.models import models
 from retake.selectors import selectors
 from retake.video_model import VideoModel
@@ -70,6 +71,7 @@ __all__ = [
     "attach",
     "backends",
     "compressors",
+    "datasets",
     "from_config",
     "load",
     "load_memory",

@@ -61,7 +61,15 @@ def test_list_one_part_in_full(retake: Run) -> None:
 def test_list_as_json(retake: Run) -> None:
     """What a script may rely on."""
     data = retake("list", "--json").data
-    assert set(data) == {"selectors", "compressors", "models", "backends", "presets", "clips"}
+    assert set(data) == {
+        "selectors",
+        "compressors",
+        "models",
+        "backends",
+        "datasets",
+        "presets",
+        "clips",
+    }
     window = next(
         option
         for part in data["selectors"]
