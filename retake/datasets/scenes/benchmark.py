@@ -41,8 +41,10 @@ _LONGEST = 2**WORD // 1000 - 1  # seconds; milliseconds must fit into a word of 
 
 
 def _counted_out(seeds: Any) -> Any:
-    """The seeds that a count stands for; anything else as it is."""
-    return tuple(range(seeds)) if type(seeds) is int else tuple(seeds)
+    """The seeds that a count stands for; a list as it is."""
+    if type(seeds) is int:
+        return tuple(range(seeds))
+    return tuple(seeds) if isinstance(seeds, list | tuple | range) else (seeds,)
 
 
 def _as_text(root: str | os.PathLike[str] | None) -> str | None:
@@ -72,7 +74,7 @@ class Scenes(Benchmark):
         background: "calm", "busy" or "wild": how much goes on behind the cards.
     """
 
-    source: ClassVar[str] = "after RULER, arXiv 2404.06654"
+    source: ClassVar[str] = "In the manner of RULER, arXiv 2404.06654"
 
     root: str | None = attrs.field(default=None, converter=_as_text)
     lengths: tuple[float, ...] = attrs.field(
