@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from retake import api
 from retake.core.config import RunConfig
 from retake.core.memory import Answer, StageCost, VideoMemory
@@ -37,6 +39,16 @@ def configure(given: dict[str, Any], defaults: Mapping[str, Any] | None = None) 
 def generate_settings(given: dict[str, Any]) -> list[str]:
     """What `--generate-option` set, as `--set` takes it."""
     return [f"generate.extra.{pair}" for pair in given.get("generate_option", ())]
+
+
+def from_anywhere(config: RunConfig) -> RunConfig:
+    """The model's folder by its whole path: what is kept may be used from another folder."""
+    if config.model.path is None:
+        return config
+    folder = Path(config.model.path).expanduser()
+    if not folder.exists():
+        return config
+    return attrs.evolve(config, model=attrs.evolve(config.model, path=str(folder.resolve())))
 
 
 def check_video(path: Path, config: RunConfig) -> None:

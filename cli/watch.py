@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import click
 
 from .options import (
@@ -55,9 +54,9 @@ def command(
     from .questions import find_video
     from .record import document
     from .report import EMBEDDED, show
-    from .steps import check_video, configure
+    from .steps import check_video, configure, from_anywhere
 
-    config = _from_anywhere(configure(given))
+    config = from_anywhere(configure(given))
     if show_config:
         click.echo(configuration.to_yaml(api.resolve(config)), nl=False)
         return
@@ -109,13 +108,3 @@ def _default_name(video: Path) -> Path:
     """The video's name with another suffix, in the current folder."""
     whole = video.resolve()
     return Path(f"{whole.name if whole.is_dir() else whole.stem}{SUFFIX}")
-
-
-def _from_anywhere(config: "RunConfig") -> "RunConfig":
-    """The model's folder by its whole path: the memory may be asked from another folder."""
-    if config.model.path is None:
-        return config
-    folder = Path(config.model.path).expanduser()
-    if not folder.exists():
-        return config
-    return attrs.evolve(config, model=attrs.evolve(config.model, path=str(folder.resolve())))

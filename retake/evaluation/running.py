@@ -165,6 +165,18 @@ class Run:
         )
 
 
+def evaluate(
+    run: Run, model: VideoModel, samples: Iterable[Sample], progress: Progress | None = None
+) -> None:
+    """Answer all that is pending, video by video.
+
+    Raises:
+        RetakeError: as `Run.answer`.
+    """
+    for video, some in by_video(samples):
+        run.answer(model, video, some, progress)
+
+
 def chosen(benchmark: Benchmark, limit: int | None = None) -> list[Sample]:
     """A benchmark's samples, or its first ones.
 

@@ -1,0 +1,197 @@
+"""`retake eval`: answer a benchmark's questions, and keep every answer as soon as it is there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import (
+    FLAGS,
+    SectionCommand,
+    configuration_options,
+    flag_options,
+    part_options,
+    section_option,
+)
+
+if TYPE_CHECKING:
+    from retake.core.benchmark import Benchmark
+    from retake.core.config import RunConfig
+    from retake.evaluation.records import RunRecords
+
+    from .evaluation_progress import Shown
+
+#: Below presets, files and flags. Answers to benchmarks are short.
+DEFAULTS = {"generate": {"max_new_tokens": 32}}
+
+
+@click.command("eval", cls=SectionCommand)
+@click.argument("benchmark", required=False)
+@section_option(
+    "-o",
+    "--output",
+    section="Output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where the run is kept: a new folder, an empty one, or with --resume that of a run.",
+)
+@section_option(
+    "--benchmark-option",
+    section="Benchmark",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="An option of the benchmark; repeatable.",
+)
+@section_option(
+    "--limit",
+    section="Benchmark",
+    type=click.IntRange(min=1),
+    metavar="COUNT",
+    help="Only the first samples, so many.",
+)
+@section_option(
+    "--resume", section="Output", is_flag=True, help="Go on with the run that is in FOLDER."
+)
+@section_option(
+    "--fail-fast",
+    section="Output",
+    is_flag=True,
+    help="End at the first video that fails. Else it is noted, and the next one's turn comes.",
+)
+@section_option(
+    "--batch",
+    section="Answer",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="COUNT",
+    help="Questions about a video that are answered at a time.",
+)
+@section_option(
+    "--generate-option",
+    section="Answer",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Any other setting of transformers' GenerationConfig; repeatable.",
+)
+@part_options
+@configuration_options
+@section_option("--json", "as_json", section="Output", is_flag=True, help="One JSON document.")
+@flag_options(FLAGS)
+def command(
+    benchmark: str | None,
+    output: Path | None,
+    limit: int | None,
+    resume: bool,
+    fail_fast: bool,
+    batch: int,
+    as_json: bool,
+    show_config: bool,
+    **given: Any,
+) -> None:
+    """Answer the questions of BENCHMARK, and keep the answers in FOLDER.
+
+    BENCHMARK is a registered name, name:key=value,key=value, or file.py:Class. Every answer is
+    on the disk before the next question is asked: whatever ends the run, --resume goes on with
+    it, and comes to the numbers of a run that was never interrupted.
+    """
+    from retake import api
+    from retake.evaluation.folder import check_place
+
+    from . import configuration, evaluation_report
+    from .console import print_json, stdout
+    from .evaluation_progress import evaluation_progress
+    from .steps import configure, from_anywhere
+
+    config = from_anywhere(configure(given, DEFAULTS))
+    if show_config:
+        click.echo(configuration.to_yaml(api.resolve(config)), nl=False)
+        return
+    named = find_benchmark(benchmark, given["benchmark_option"])
+    if output is None:
+        raise click.UsageError("Missing option '-o FOLDER': where the run is kept.")
+    folder = output.expanduser()
+    check_place(folder, resume=resume)
+    with evaluation_progress() as shown:
+        found = _evaluate(
+            folder,
+            named,
+            config,
+            shown,
+            limit=limit,
+            batch=batch,
+            resume=resume,
+            fail_fast=fail_fast,
+        )
+    if as_json:
+        print_json(evaluation_report.document(found))
+    else:
+        evaluation_report.show(found, stdout())
+    if found.failures:
+        raise click.exceptions.Exit(1)
+
+
+def find_benchmark(reference: str | None, pairs: Sequence[str]) -> "tuple[str, Benchmark]":
+    """The benchmark that is meant, with its options, and its name.
+
+    Raises:
+        UsageError: there is none of that name, or an option is wrong.
+    """
+    from retake.core.config import PartOptions
+    from retake.core.references import key_value, parse_part
+    from retake.datasets import datasets
+    from retake.loading import make_part
+
+    if reference is None:
+        raise click.UsageError(f"Missing argument 'BENCHMARK': {', '.join(datasets.names())}.")
+    part = parse_part(reference)
+    given = dict(key_value(pair, "--benchmark-option") for pair in pairs)
+    options = {**part.get("options", {}), **given}
+    made, _ = make_part(datasets, PartOptions(part["name"], options))
+    return part["name"], made
+
+
+def _evaluate(
+    folder: Path,
+    named: "tuple[str, Benchmark]",
+    config: "RunConfig",
+    shown: "Shown",
+    *,
+    limit: int | None,
+    batch: int,
+    resume: bool,
+    fail_fast: bool,
+) -> "RunRecords":
+    """Begin the run or go on with it, and answer what is pending."""
+    from retake import api
+    from retake.evaluation.folder import RunFolder, check_header
+    from retake.evaluation.records import is_run, read_run
+    from retake.evaluation.running import Run, chosen, evaluate, header_of
+
+    from . import steps
+
+    named[1].make(shown.making)
+    samples = chosen(named[1], limit)
+    planned = header_of(folder, named, samples, api.resolve(config), limit=limit, batch=batch)
+    # Before a model of many gigabytes is loaded for nothing.
+    check_header(folder, planned)
+    if is_run(folder) and read_run(folder).complete:
+        return read_run(folder)
+    model, _ = steps.load(config, shown.told)
+    header = header_of(folder, named, samples, model.config, model, limit=limit, batch=batch)
+    with RunFolder(folder, header, resume=resume) as kept:
+        shown.begin(kept, resume=resume)
+        run = Run(
+            kept,
+            named[1],
+            fail_fast=fail_fast,
+            on_sample=shown.sample,
+            on_failure=shown.failure,
+        )
+        try:
+            evaluate(run, model, samples, shown.told)
+        except KeyboardInterrupt:
+            shown.interrupted(kept)
+            raise
+    return read_run(folder)

@@ -1,0 +1,154 @@
+"""What a run came to, as a person reads it, and as one JSON document."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from retake.evaluation.records import RunRecords
+from retake.evaluation.summary import summarise
+
+from . import scores, units
+from .report import EMBEDDED, labelled
+
+FORMAT = "retake.eval/1"
+_FAILURES = 5  # shown one by one
+
+
+def document(run: RunRecords) -> dict[str, Any]:
+    """All of it but the samples, which are in the run's folder, as plain data."""
+    return {
+        "format": FORMAT,
+        "folder": str(run.folder),
+        "complete": run.complete,
+        "answered": len(run.samples),
+        "failed": run.failed,
+        "failures": [attrs.asdict(failure) for failure in run.failures],
+        "summary": summarise(run.samples, run.videos),
+        "run": attrs.asdict(run.header),
+        "notes": list(run.notes),
+    }
+
+
+def show(run: RunRecords, console: Console) -> None:
+    """Print the whole report."""
+    found = summarise(run.samples, run.videos)
+    if run.samples:
+        console.print(_accuracies(found))
+        console.print()
+    console.print(labelled(_rows(run, found["costs"])))
+    for warning in _warnings(run, found["costs"]):
+        console.print(Text.assemble(("Warning  ", "bold yellow"), warning))
+    if run.samples:
+        console.print(f"\nSee it: retake report {run.folder}", soft_wrap=True)
+
+
+def _accuracies(found: Mapping[str, Any]) -> Table:
+    """Overall, then by everything that samples are broken down by."""
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("")
+    for heading in ("Accuracy [95 %]", "Questions", "Videos", "Chance"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row(Text("Overall", "bold"), *_cells(found["overall"], "bold"))
+    for name, rows in {"kind": found["kinds"], **found["groups"]}.items():
+        if len(rows) > 1:
+            table.add_row(Text(scores.heading(name), "cyan"))
+            for row in rows:
+                table.add_row(f"  {scores.level(name, row)}", *_cells(row))
+    return table
+
+
+def _cells(score: Mapping[str, Any], style: str = "") -> Iterator[Text]:
+    yield Text(scores.accuracy(score), style)
+    yield Text(units.count(score["questions"]))
+    yield Text(units.count(score["videos"]))
+    yield Text(scores.share(score["chance"]), "dim")
+
+
+def _rows(run: RunRecords, costs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    header, config = run.header, run.header.config
+    yield "Run", f"{run.folder} · {_progress(run)}"
+    yield "Benchmark", _part({"name": header.benchmark.name, "options": header.benchmark.options})
+    if header.limit is not None:
+        yield "", f"only the first {units.count(header.limit)} questions"
+    model = config["model"]
+    yield "Model", EMBEDDED if model["path"] is None else model["path"]
+    yield "", " · ".join((model["adapter"], model["dtype"], header.device))
+    yield "Selector", _part(config["selector"])
+    yield "Compressor", _part(config["compressor"])
+    if run.samples:
+        yield "Budget", _budget(config["prefill"], costs)
+        yield "KV cache", _cache(costs)
+        yield "Time", _time(costs)
+        yield "Speed", _speed(costs)
+
+
+def _progress(run: RunRecords) -> str:
+    total = run.header.samples_total
+    answered = f"{units.count(len(run.samples))} of {units.count(total)} questions answered"
+    return f"{answered}, {units.count(run.failed)} failed" if run.failed else answered
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    """A part with its options as a person writes them."""
+    given = ", ".join(f"{key}={_value(value)}" for key, value in part["options"].items())
+    return f"{part['name']} ({given})" if given else str(part["name"])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping) and {"name", "options"} <= value.keys():
+        return _part(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"[{', '.join(map(_value, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "''"
+
+
+def _budget(rules: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
+    held = f"{units.count(costs['cache_tokens']['max'])} tokens at most with the question"
+    if rules["keep_ratio"] is not None:
+        got = costs["achieved_ratio"]["mean"]
+        return f"keep ratio {rules['keep_ratio']:g} asked, {got:.3g} achieved; {held}"
+    if rules["budget"] is not None:
+        return f"{units.count(rules['budget'])} tokens asked; {held}"
+    return f"none; {held}"
+
+
+def _cache(costs: Mapping[str, Any]) -> str:
+    full, kept = (costs[name]["mean"] for name in ("kv_bytes_full", "kv_bytes"))
+    share = units.percent(kept, full)
+    return f"{units.memory(round(full))} → {units.memory(round(kept))} ({share}; means)"
+
+
+def _time(costs: Mapping[str, Any]) -> str:
+    spent = {name: each["total"] for name, each in costs["seconds"].items()}
+    answering = spent.pop("answer", 0.0)
+    watches = units.count(costs["watches"])
+    return (
+        f"{units.seconds(sum(spent.values()))} watching ({watches} times), "
+        f"{units.seconds(answering)} answering"
+    )
+
+
+def _speed(costs: Mapping[str, Any]) -> str:
+    first, further = costs["first_token_seconds"], costs["token_seconds"]
+    tpot = f", {units.seconds(further['mean'])} a further token (TPOT)" if further else ""
+    return f"{units.seconds(first['mean'])} from question to first token (TTFT){tpot} (means)"
+
+
+def _warnings(run: RunRecords, costs: Mapping[str, Any]) -> Iterator[str]:
+    for failure in run.failures[:_FAILURES]:
+        yield f"{failure.reason} {len(failure.samples)} of its questions are unanswered."
+    if len(run.failures) > _FAILURES:
+        yield f"{len(run.failures) - _FAILURES} more videos failed (failures.jsonl has them)."
+    if run.failures:
+        yield "--resume tries them again; the numbers above are without them."
+    elif not run.complete:
+        yield "The run is not complete; --resume goes on with it."
+    if costs["over_budget"]:
+        yield (
+            f"{units.count(costs['over_budget'])} questions did not fit in the budget; reserve "
+            "more with --reserve."
+        )
