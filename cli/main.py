@@ -23,6 +23,7 @@ _COMMANDS = {
     "watch": ("retake_cli.watch", "Watch a video once, and keep its memory in a file."),
     "ask": ("retake_cli.ask", "Ask questions of such a file, or chat about the video."),
     "eval": ("retake_cli.evaluate", "Answer a benchmark's questions, and keep the answers."),
+    "report": ("retake_cli.report_html", "Show runs or a sweep as one HTML page."),
     "bench": ("retake_cli.bench", "Measure times, memory and operations, variants side by side."),
     "list": ("retake_cli.listing", "List selectors, compressors, models and what else there is."),
     "doctor": ("retake_cli.doctor", "Check what works on this machine."),

@@ -1,0 +1,53 @@
+"""Scores side by side: a dot a row, a bar for its interval, a line where guessing would be."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import attrs
+
+from retake.evaluation.report.wording import counted, interval, percent
+
+
+@attrs.frozen
+class Dot:
+    """One row: its name, and places in percent of the width."""
+
+    name: str
+    at: float
+    low: float
+    high: float
+    text: str
+    small: str
+
+
+@attrs.frozen
+class Dots:
+    """Rows with a common scale from 0 to 100 %.
+
+    Attributes:
+        caption: what the rows are.
+        rows: in order.
+        chance: where guessing would be, in percent; None where that is not one number.
+    """
+
+    kind: ClassVar[str] = "dots"
+
+    caption: str
+    rows: tuple[Dot, ...]
+    chance: float | None = None
+
+
+def dots(caption: str, rows: Iterable[tuple[str, Mapping[str, Any]]], chance: float | None) -> Dots:
+    """Rows from named scores, as `retake.evaluation.summary` has them."""
+    made = tuple(
+        Dot(
+            name,
+            100 * score["accuracy"],
+            100 * score["low"],
+            100 * score["high"],
+            percent(score["accuracy"]),
+            f"{interval(score)} · {counted(score['questions'], 'question')}",
+        )
+        for name, score in rows
+    )
+    return Dots(caption, made, None if chance is None else 100 * chance)
