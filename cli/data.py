@@ -19,7 +19,7 @@ def command() -> None:
 
 @command.group("make", no_args_is_help=True)
 def make() -> None:
-    """Make a video."""
+    """Make videos."""
 
 
 @make.command("scenes")
@@ -28,28 +28,43 @@ def make() -> None:
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    metavar="FILE.mp4",
-    help="The video; questions and answers go beside it, as .json.",
+    metavar="FILE.mp4|FOLDER",
+    help="One video, its questions and answers beside it as .json; or a folder of many.",
 )
-@click.option("--minutes", type=float, default=1.0, show_default=True, help="Length.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same video.")
+@click.option("--minutes", type=float, help="Length of one video. Default: 1.")
+@click.option("--seed", type=int, help="Of one video: same seed, same video. Default: 0.")
 @click.option("--fps", type=float, default=4.0, show_default=True, help="Frames per second.")
 @click.option("--size", type=int, default=224, show_default=True, help="Pixels of a side.")
-@click.option("--needles", type=int, help="Cards that flash briefly. Default: 1 to 4 by seed.")
-@click.option("--force", is_flag=True, help="Replace what is there.")
-@click.option("--json", "as_json", is_flag=True, help="The questions as a JSON document.")
-def scenes(
-    output: Path,
-    minutes: float,
-    seed: int,
-    fps: float,
-    size: int,
-    needles: int | None,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Make a synthetic video: slow scenes, cards that flash, questions with true answers."""
-    _check_output(output, force)
+@click.option(
+    "--needles",
+    metavar="COUNT",
+    help="Cards that flash briefly; in a folder also LEAST,MOST. Default: 1 to 4 by seed.",
+)
+@click.option("--force", is_flag=True, help="Replace one video that is there.")
+@click.option("--lengths", metavar="SECONDS,...", help="In a folder. Default: 64,128,256,512.")
+@click.option("--videos", type=int, metavar="COUNT", help="Of each length and seed. Default: 5.")
+@click.option("--seeds", metavar="COUNT|LIST", help="In a folder. Default: 1.")
+@click.option("--needle-seconds", metavar="LEAST,MOST", help="How long a card is shown.")
+@click.option("--depths", metavar="FRACTION,...", help="Where the cards asked about stand.")
+@click.option("--background", metavar="[calm|busy|wild]", help="What goes on behind the cards.")
+@click.option("--json", "as_json", is_flag=True, help="What was made as a JSON document.")
+def scenes(output: Path, as_json: bool, **given: Any) -> None:
+    """Make synthetic video: slow scenes, cards that flash, questions with true answers.
+
+    FILE.mp4 is one video. FOLDER holds the videos of the scenes benchmark, of every length, seed
+    and depth; what is there already is not made again.
+    """
+    from .data_set import CLIP_ONLY, is_set, make_set
+
+    if is_set(output, given):
+        made = {name: value for name, value in given.items() if name not in CLIP_ONLY}
+        make_set(output, made, as_json=as_json)
+    else:
+        _make_clip(output, given, as_json=as_json)
+
+
+def _make_clip(output: Path, given: dict[str, Any], *, as_json: bool) -> None:
+    _check_output(output, given["force"])
     from retake.datasets.scenes import make_clip
 
     from .console import print_json, progress, stdout
@@ -57,11 +72,11 @@ def scenes(
     with progress() as told:
         clip = make_clip(
             output,
-            seconds=minutes * 60,
-            seed=seed,
-            fps=fps,
-            size=size,
-            needles=needles,
+            seconds=60 * (1.0 if given["minutes"] is None else given["minutes"]),
+            seed=given["seed"] or 0,
+            fps=given["fps"],
+            size=given["size"],
+            needles=_count(given["needles"]),
             progress=lambda done: told("encode", round(done * 100), 100),
         )
     if as_json:
@@ -69,6 +84,15 @@ def scenes(
     else:
         _show([clip])
         stdout().print(f"Ask it: retake run {output}", soft_wrap=True)
+
+
+def _count(needles: str | None) -> int | None:
+    try:
+        return None if needles is None else int(needles)
+    except ValueError:
+        raise click.BadParameter(
+            f"'{needles}' is not a whole number.", param_hint="--needles"
+        ) from None
 
 
 @command.command("clips")
