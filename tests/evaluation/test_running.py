@@ -1,0 +1,312 @@
+"""Answering samples into a run: what is watched and asked, and what one bad video does."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import torch
+
+import retake
+from retake.core.errors import PartError, UsageError, VideoError
+from retake.core.memory import Answer, StageCost
+from retake.evaluation.folder import RunFolder
+from retake.evaluation.records import read_run
+from retake.evaluation.running import Run, by_video, chosen, evaluate, header_of
+from tests.evaluation import making
+
+
+@attrs.frozen
+class Quiz(retake.Benchmark):
+    """Two videos, three questions each, all answered by yes.
+
+    Attributes:
+        right: what a right answer counts.
+    """
+
+    right: Any = 1.0
+
+    def samples(self) -> Sequence[retake.Sample]:
+        return making.samples()
+
+    def mark(self, sample: retake.Sample, answer: str) -> float:
+        return self.right if answer == sample.answer else 0.0
+
+
+class Model:
+    """Notes what it is asked to do; `trouble` is raised for a video, or before an answer."""
+
+    def __init__(self, needs_question: bool = False, trouble: Any = None) -> None:
+        self.needs_question = needs_question
+        self.trouble: dict[str, BaseException] = trouble or {}
+        self.watched: list[tuple[str, list[str]]] = []
+        self.encoded: list[str] = []
+        self.asked: list[list[str]] = []
+
+    def encode(self, video: Path) -> str:
+        self._check(str(video))
+        self.encoded.append(str(video))
+        return f"encoded {video}"
+
+    def watch(self, video: Any, *, questions: list[str], progress: Any = None) -> Any:
+        self._check(str(video))
+        self.watched.append((str(video), questions))
+        return making.memory()
+
+    def ask_many(self, questions: list[str], memory: Any, *, batch: int) -> list[Answer]:
+        assert batch == len(questions)
+        for question in questions:
+            self._check(question)
+        self.asked.append(questions)
+        return [self._answer(question, memory) for question in questions]
+
+    def _check(self, what: str) -> None:
+        if what in self.trouble:
+            raise self.trouble[what]
+
+    @staticmethod
+    def _answer(question: str, memory: Any) -> Answer:
+        return Answer(
+            text="no" if question.startswith("Question 2") else "yes",
+            question=question,
+            token_ids=(1, 2),
+            prompt_tokens=4,
+            cache_tokens=(16, 17),
+            first_token_seconds=0.1,
+            token_seconds=0.2,
+            over_budget=0,
+            memory=memory,
+            cost=StageCost("answer", 0.3),
+        )
+
+
+def header(folder: Path, quiz: Quiz, **given: Any) -> Any:
+    """What the run of a quiz says of itself."""
+    limit = given.get("limit")
+    samples = chosen(quiz, limit)
+    return header_of(folder, ("quiz", quiz), samples, retake.RunConfig(), **given)
+
+
+def go(folder: Path, model: Model, quiz: Quiz | None = None, **given: Any) -> Any:
+    """Run a quiz, or go on with it, and read what is there."""
+    quiz = quiz or Quiz()
+    fail_fast = given.pop("fail_fast", False)
+    with RunFolder(folder, header(folder, quiz, **given), resume=True) as kept:
+        run = Run(kept, quiz, fail_fast=fail_fast)
+        evaluate(run, model, chosen(quiz, given.get("limit")))  # type: ignore[arg-type]
+    return read_run(folder)
+
+
+QUESTIONS = ["Question 0?", "Question 1?", "Question 2?"]
+
+
+def test_a_video_is_watched_once(tmp_path: Path) -> None:
+    """With all of its questions, which are then asked one by one."""
+    model = Model()
+    found = go(tmp_path / "run", model)
+    assert model.watched == [("v0.mp4", QUESTIONS), ("v1.mp4", QUESTIONS)]
+    assert model.asked == [[question] for question in QUESTIONS * 2]
+    assert found.complete
+    assert [sample.score for sample in found.samples] == [1, 1, 0] * 2
+    assert [sample.watch for sample in found.samples] == [1, 1, 1, 2, 2, 2]
+    first = found.samples[0]
+    assert first.seconds == {"decode": 1.0, "prefill": 2.0, "answer": 0.3}
+    assert (first.achieved_ratio, first.kv_bytes, first.cache_tokens) == (0.5, 50, (16, 17))
+    assert (first.expected, first.options, first.chance) == ("yes", ("yes", "no"), 0.5)
+    assert first.groups == {"seconds": 64.0, "seed": 0, "length": "short"}
+    assert [video.question for video in found.videos] == [None, None]
+
+
+def test_watched_anew_for_each_question(tmp_path: Path) -> None:
+    """Where the question matters to what is kept: encoded once, and only that one is asked."""
+    model = Model(needs_question=True)
+    found = go(tmp_path / "run", model)
+    assert model.encoded == ["v0.mp4", "v1.mp4"]
+    assert model.watched[:3] == [("encoded v0.mp4", [question]) for question in QUESTIONS]
+    assert model.asked == [[question] for question in QUESTIONS * 2]
+    assert [video.question for video in found.videos] == QUESTIONS * 2
+    assert [sample.watch for sample in found.samples] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("needs_question", [False, True])
+def test_what_was_encoded_elsewhere(tmp_path: Path, needs_question: bool) -> None:
+    """A sweep encodes a video once for many runs; records name the file all the same."""
+    model, quiz = Model(needs_question), Quiz()
+    folder = tmp_path / "run"
+    with RunFolder(folder, header(folder, quiz)) as kept:
+        run = Run(kept, quiz)
+        for video, samples in by_video(chosen(quiz)):
+            run.answer(model, _Encoded(video), samples)  # type: ignore[arg-type]
+    assert model.encoded == []
+    assert {video.video for video in read_run(folder).videos} == {"v0.mp4", "v1.mp4"}
+    assert read_run(folder).complete
+
+
+class _Encoded:
+    """Stands for an encoded video."""
+
+    def __init__(self, video: Path) -> None:
+        self.video = video
+
+
+def test_interrupted_between_questions(tmp_path: Path) -> None:
+    """What is answered stays; resumed, the video is watched with all questions once more."""
+    model = Model(trouble={"Question 1?": KeyboardInterrupt()})
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "run", model)
+    assert [sample.id for sample in read_run(tmp_path / "run").samples] == ["v0-q0"]
+    again = Model()
+    found = go(tmp_path / "run", again)
+    assert again.watched == [("v0.mp4", QUESTIONS), ("v1.mp4", QUESTIONS)]
+    assert again.asked[0] == ["Question 1?"]
+    assert found.complete
+    assert [sample.watch for sample in found.samples] == [1, 2, 2, 3, 3, 3]
+
+
+def test_nothing_is_done_twice(tmp_path: Path) -> None:
+    """A complete run has nothing pending: no video is even opened."""
+    go(tmp_path / "run", Model())
+    model = Model()
+    go(tmp_path / "run", model)
+    assert (model.watched, model.asked) == ([], [])
+
+
+def test_batches_are_the_same_after_an_interruption(tmp_path: Path) -> None:
+    """A batch is asked as a whole, since its rows round together; only what is new is noted."""
+    folder = tmp_path / "run"
+    with RunFolder(folder, header(folder, Quiz(), batch=2)) as kept:
+        watch = kept.add_video(Path("v0.mp4"), None, making.memory())
+        kept.add_sample(making.answered(making.samples()[0], watch))
+    model = Model()
+    found = go(folder, model, batch=2)
+    assert model.asked[:2] == [QUESTIONS[:2], QUESTIONS[2:]]
+    assert [sample.id for sample in found.samples] == [each.id for each in making.samples()]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (VideoError("v0.mp4 is no video.", hint="Look."), "v0.mp4 is no video."),
+        (
+            torch.OutOfMemoryError("CUDA out of memory.\nTried"),
+            "out of memory: CUDA out of memory.",
+        ),
+        (MemoryError(), "out of memory"),
+    ],
+)
+@pytest.mark.parametrize("needs_question", [False, True])
+def test_one_bad_video(tmp_path: Path, error: Exception, reason: str, needs_question: bool) -> None:
+    """It is noted, the next one's turn comes, and resuming tries it again."""
+    model = Model(needs_question, trouble={"v0.mp4": error})
+    found = go(tmp_path / "run", model)
+    assert [sample.video for sample in found.samples] == ["v1.mp4"] * 3
+    [failure] = found.failures
+    assert (failure.video, failure.reason) == ("v0.mp4", reason)
+    assert failure.samples == ("v0-q0", "v0-q1", "v0-q2")
+    assert (found.complete, found.failed) == (False, 3)
+    found = go(tmp_path / "run", Model(needs_question))
+    assert found.complete
+    assert found.failures == ()
+
+
+def test_failing_fast(tmp_path: Path) -> None:
+    """Noted too, then raised."""
+    model = Model(trouble={"v0.mp4": VideoError("v0.mp4 is no video.")})
+    with pytest.raises(VideoError, match="is no video"):
+        go(tmp_path / "run", model, fail_fast=True)
+    assert read_run(tmp_path / "run").failed == 3
+    model = Model(trouble={"v0.mp4": MemoryError()})
+    with pytest.raises(VideoError, match=r"v0\.mp4: out of memory"):
+        go(tmp_path / "run", model, fail_fast=True)
+
+
+def test_a_question_too_much(tmp_path: Path) -> None:
+    """What was answered before it counts; what is left is what failed."""
+    model = Model(trouble={"Question 2?": torch.OutOfMemoryError("full")})
+    found = go(tmp_path / "run", model)
+    assert [sample.id for sample in found.samples] == ["v0-q0", "v0-q1", "v1-q0", "v1-q1"]
+    assert [failure.samples for failure in found.failures] == [("v0-q2",), ("v1-q2",)]
+
+
+def test_what_is_wrong_with_the_request_ends_the_run(tmp_path: Path) -> None:
+    """It would be wrong for the next video, too."""
+    model = Model(trouble={"v0.mp4": UsageError("The budget is too small.")})
+    with pytest.raises(UsageError, match="too small"):
+        go(tmp_path / "run", model)
+    assert read_run(tmp_path / "run").failures == ()
+
+
+@pytest.mark.parametrize("right", [1.5, -1, float("nan"), "yes", None])
+def test_marks_are_from_0_to_1(tmp_path: Path, right: Any) -> None:
+    """Anything else is the benchmark's mistake, and is said."""
+    with pytest.raises(UsageError, match=r"Quiz.mark\(\) must return a number from 0 to 1"):
+        go(tmp_path / "run", Model(), Quiz(right))
+    assert read_run(tmp_path / "run").samples == ()
+
+
+def test_a_benchmark_that_fails(tmp_path: Path) -> None:
+    """Its author is told where."""
+
+    class Broken(Quiz):
+        def mark(self, sample: retake.Sample, answer: str) -> float:
+            raise KeyError(answer)
+
+    with pytest.raises(PartError, match=r"Broken.mark\(\) failed: KeyError: 'yes'"):
+        go(tmp_path / "run", Model(), Broken())
+
+
+def test_chosen_samples() -> None:
+    """The first ones; none twice, and at least one."""
+
+    @attrs.frozen
+    class Given(Quiz):
+        given: tuple[retake.Sample, ...] = ()
+
+        def samples(self) -> Sequence[retake.Sample]:
+            return self.given
+
+    assert chosen(Quiz(), 4) == making.samples()[:4]
+    assert chosen(Quiz(), 400) == making.samples()
+    with pytest.raises(UsageError, match="has no samples"):
+        chosen(Given())
+    with pytest.raises(UsageError, match="two samples with the id 'v0-q0'"):
+        chosen(Given(given=(*making.samples(), making.samples()[0])))
+    with pytest.raises(UsageError, match="at least 1"):
+        chosen(Quiz(), 0)
+
+
+def test_limit_and_batch_are_of_the_run(tmp_path: Path) -> None:
+    """They decide numbers, so a run goes on with the same."""
+    found = go(tmp_path / "run", Model(), limit=4)
+    assert found.complete
+    assert [sample.id for sample in found.samples] == [each.id for each in making.samples()[:4]]
+    with pytest.raises(UsageError, match="--limit: was 4, is 5"):
+        go(tmp_path / "run", Model(), limit=5)
+    with pytest.raises(UsageError, match="--batch: was 1, is 2"):
+        go(tmp_path / "run", Model(), limit=4, batch=2)
+
+
+def test_videos_that_do_not_follow_each_other() -> None:
+    """Each is one video all the same."""
+    first, second = making.samples()[:3], making.samples()[3:]
+    mixed = [first[0], second[0], first[1], second[1]]
+    assert by_video(mixed) == [
+        (Path("v0.mp4"), first[:2]),
+        (Path("v1.mp4"), second[:2]),
+    ]
+
+
+def test_one_failure_is_reported_to_whoever_listens(tmp_path: Path) -> None:
+    """Samples and failures are told once they are on the disk."""
+    quiz, folder = Quiz(), tmp_path / "run"
+    told: list[str] = []
+
+    def sample(record: Any) -> None:
+        assert read_run(folder).samples[-1] == record
+        told.append(record.id)
+
+    with RunFolder(folder, header(folder, quiz)) as kept:
+        run = Run(kept, quiz, on_sample=sample, on_failure=lambda each: told.append(each.video))
+        evaluate(run, Model(trouble={"v0.mp4": VideoError("bad")}), chosen(quiz))  # type: ignore[arg-type]
+    assert told == ["v0.mp4", "v1-q0", "v1-q1", "v1-q2"]
