@@ -101,7 +101,7 @@ def command(
 
     from . import configuration, evaluation_report
     from .console import print_json, stdout
-    from .evaluation_progress import evaluation_progress
+    from .evaluation_progress import Shown, evaluation_progress
     from .steps import configure, from_anywhere
 
     config = from_anywhere(configure(given, DEFAULTS))
@@ -113,7 +113,7 @@ def command(
         raise click.UsageError("Missing option '-o FOLDER': where the run is kept.")
     folder = output.expanduser()
     check_place(folder, resume=resume)
-    with evaluation_progress() as shown:
+    with evaluation_progress(Shown) as shown:
         found = _evaluate(
             folder,
             named,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -23,36 +24,68 @@ from .console import stderr
 _REMEMBERED = 7 * 24 * 3600.0
 
 
-class Shown:
-    """What is shown of an evaluation while it runs; failures and notes also off a terminal."""
+class Bars:
+    """Bars by name, and lines above them; off a terminal only the lines."""
 
     def __init__(self, console: Console, bars: Progress | None) -> None:
         self._console = bars.console if bars else console
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
+
+    @property
+    def shown(self) -> bool:
+        """Whether there are bars."""
+        return self._bars is not None
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def update(self, name: str, done: float, total: int, more: str = "") -> None:
+        """Move a bar; one that is not there yet appears."""
+        if self._bars is None:
+            return
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=None, completed=int(done), count="")
+        count = f"{done:,.0f} / {total:,}{more}" if total else ""
+        task = self._tasks[name]
+        self._bars.update(task, completed=done, total=total or None, count=count, visible=True)
+
+    def hide(self, *names: str) -> None:
+        """Take bars away until they move again."""
+        for name in names:
+            if self._bars is not None and name in self._tasks:
+                self._bars.update(self._tasks[name], visible=False)
+
+
+class Shown(Bars):
+    """What is shown of an evaluation while it runs; failures and notes also off a terminal."""
+
+    def __init__(self, console: Console, bars: Progress | None) -> None:
+        super().__init__(console, bars)
         self._scores: list[float] = []
         self._total = 0
 
     def making(self, done: float, total: int) -> None:
         """How many of a benchmark's videos are there."""
-        self._update("videos", done, total)
+        self.update("videos", done, total)
 
     def begin(self, folder: RunFolder, *, resume: bool) -> None:
         """The run is open: say what was found."""
         self._total = folder.header.samples_total
         self._scores = [sample.score for sample in folder.found.samples]
         for note in folder.notes:
-            self._say(f"Note: {note}")
+            self.say(f"Note: {note}")
         if resume and not folder.found.sessions:
-            self._say(f"There was no run in '{folder.folder}' yet; one was begun.")
-        self._hide("videos", "load")
+            self.say(f"There was no run in '{folder.folder}' yet; one was begun.")
+        self.hide("videos", "load")
         self._count()
 
     def told(self, stage: str, done: int, total: int) -> None:
         """How far the video of the moment is."""
         if stage == "watch" and done < total:
-            self._hide("prefill")
-        self._update(stage, done, total)
+            self.hide("prefill")
+        self.update(stage, done, total)
 
     def sample(self, record: SampleRecord) -> None:
         """A sample is on the disk."""
@@ -62,47 +95,33 @@ class Shown:
     def failure(self, failure: Failure) -> None:
         """A video failed, and the run goes on."""
         count = len(failure.samples)
-        self._say(
+        self.say(
             f"Failed: {failure.reason} ({count} question{'s' if count != 1 else ''} about "
             f"'{failure.video}' unanswered)"
         )
 
     def interrupted(self, folder: RunFolder) -> None:
         """Ctrl-C: say what is kept."""
-        self._say(
+        self.say(
             f"{len(folder.answered)} of {self._total} samples are answered and kept in "
             f"'{folder.folder}'; --resume goes on with them."
         )
 
-    def _say(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
-
     def _count(self) -> None:
         done = len(self._scores)
         share = f"  {100 * sum(self._scores) / done:.1f} % right" if done else ""
-        self._update("samples", done, self._total, share)
+        self.update("samples", done, self._total, share)
 
-    def _update(self, name: str, done: float, total: int, more: str = "") -> None:
-        if self._bars is None:
-            return
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=None, completed=int(done), count="")
-        count = f"{done:,.0f} / {total:,}{more}" if total else ""
-        task = self._tasks[name]
-        self._bars.update(task, completed=done, total=total or None, count=count, visible=True)
 
-    def _hide(self, *names: str) -> None:
-        for name in names:
-            if self._bars is not None and name in self._tasks:
-                self._bars.update(self._tasks[name], visible=False)
+Of = TypeVar("Of", bound=Bars)
 
 
 @contextmanager
-def evaluation_progress() -> Iterator[Shown]:
-    """Shows on stderr how far an evaluation is."""
+def evaluation_progress(kind: type[Of]) -> Iterator[Of]:
+    """Shows on stderr how far something long is, as `kind` has it."""
     console = stderr()
     if not console.is_terminal:
-        yield Shown(console, None)
+        yield kind(console, None)
         return
     columns = (
         TextColumn("{task.description:<8}", style="dim"),
@@ -115,4 +134,4 @@ def evaluation_progress() -> Iterator[Shown]:
     with Progress(
         *columns, console=console, transient=True, speed_estimate_period=_REMEMBERED
     ) as bars:
-        yield Shown(console, bars)
+        yield kind(console, bars)
