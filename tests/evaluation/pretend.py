@@ -12,6 +12,7 @@ import retake
 from retake.core.config import unstructure
 from retake.core.memory import Compression, StageCost
 from retake.evaluation.records import BenchmarkRecord, RunHeader, SampleRecord, VideoRecord
+from retake.evaluation.sweep_folder import SweepHeader
 
 LENGTHS = (64.0, 128.0, 256.0)
 DEPTHS = (0.1, 0.5, 0.9)
@@ -27,6 +28,14 @@ class Method:
     selector: str
     compressor: str
     loss: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.selector}+{self.compressor}"
+
+
+FULL = Method("none", "none")
+BENCHMARK = BenchmarkRecord("scenes", {"seconds": list(LENGTHS), "seeds": [0, 1]})
 
 
 def write_run(
@@ -66,28 +75,43 @@ def write_run(
 def write_sweep(
     folder: Path, methods: Sequence[Method], shares: Sequence[float], **given: Any
 ) -> Path:
-    """A sweep of every method at every share, and of the full cache."""
-    cells = [("full", Method("none", "none"), 1.0)]
-    cells += [
-        (f"{method.selector}-{method.compressor}-{share:g}", method, share)
+    """A sweep of every method at every share, and of the full cache, which no share touches."""
+    cells = [
+        (f"{method.name}-keep-{share:g}", f"{method.name}-keep-{share:g}", method, share)
         for method in methods
         for share in shares
     ]
-    for name, method, share in cells:
-        write_run(folder / "cells" / name, method, share, **given)
+    cells = [(f"full-keep-{share:g}", "full", FULL, share) for share in shares] + cells
+    for _, run, method, share in cells:
+        place = folder / "cells" / run
+        if not place.exists():
+            write_run(place, method, 1.0 if method is FULL else share, **given)
     listed = [
         {
             "name": name,
-            "folder": f"cells/{name}",
+            "method": "full" if method is FULL else method.name,
+            "folder": f"cells/{run}",
             "selector": method.selector,
             "compressor": method.compressor,
             "keep_ratio": share,
             "positions": "reforge",
+            "config": {},
         }
-        for name, method, share in cells
+        for name, run, method, share in cells
     ]
-    text = json.dumps({"format": "retake.sweep/1", "grid": {}, "cells": listed})
-    (folder / "sweep.json").write_text(text)
+    header = SweepHeader(
+        name=folder.name,
+        benchmark=BENCHMARK,
+        grid={},
+        config={},
+        cells=tuple(listed),
+        samples_total=54,
+        samples_sha256="0" * 64,
+        versions={},
+        command=("retake", "sweep", "scenes"),
+        created="2026-11-25T08:00:00+00:00",
+    )
+    (folder / "sweep.json").write_text(json.dumps(attrs.asdict(header)))
     return folder
 
 
@@ -101,7 +125,7 @@ def _header(
     evicts = method.compressor != "none"
     return RunHeader(
         name=name,
-        benchmark=BenchmarkRecord("scenes", {"seconds": list(LENGTHS), "seeds": [0, 1]}),
+        benchmark=BENCHMARK,
         config={
             **unstructure(retake.RunConfig()),
             "selector": {"name": method.selector, "options": {}},

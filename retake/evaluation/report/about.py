@@ -64,6 +64,7 @@ def remarks(views: Sequence[RunView]) -> Iterator[Section]:
             )
         )
     notes = [
+        *(f"{each.name} was given up: {each.failure}" for each in views if each.failure),
         *(f"{name}: {note}" for name, run in runs for note in run.notes),
         *(text for name, run in runs for text in _over_budget(name, run)),
         *(text for name, run in runs for text in _unreadable(name, run)),

@@ -1,6 +1,6 @@
 """A report's page: from what was gathered to sections, headline and data."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def build(folders: Sequence[Path]) -> Page:
             *(sections.one_run(views[0]) if len(views) == 1 else ()),
             *sections.results(views, order),
             *curves.accuracy(views, made, order),
-            *differences(gathered.compared, gathered.names),
+            *differences(views, order, gathered.compared),
             *sections.needles(views, order),
             *(sections.kinds(views, order) if len(views) > 1 else ()),
             *(sections.other_groups(views, order) if len(views) > 1 else ()),
@@ -162,9 +162,6 @@ def _notices(gathered: Gathered) -> Iterator[str]:
             f"{counted(len(unfinished), 'run is', 'runs are')} not complete, and their numbers "
             f"are of the questions answered so far: {names}{more}."
         )
-    if gathered.missing:
-        total = len(views) + len(gathered.missing)
-        yield f"{len(gathered.missing)} of {counted(total, 'cell')} of the sweep are not begun."
     benchmarks = [each.records.header.benchmark for each in views if each.records is not None]
     if any(each != benchmarks[0] for each in benchmarks):
         yield (
@@ -185,12 +182,19 @@ def _data(gathered: Gathered) -> dict[str, Any]:
                 "method": each.method,
                 "keep_ratio": each.ratio,
                 "complete": each.complete,
+                "failure": each.failure,
                 "folder": None if each.records is None else str(each.records.folder),
                 "header": None if each.records is None else attrs.asdict(each.records.header),
                 "summary": each.summary,
             }
             for each in gathered.views
         ],
-        "not_begun": list(gathered.missing),
-        "comparison": gathered.compared,
+        "comparison": _without_runs(gathered.compared),
     }
+
+
+def _without_runs(compared: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A comparison without its runs' summaries, which are in the page already."""
+    if compared is None:
+        return None
+    return {key: value for key, value in compared.items() if key != "runs"}

@@ -3,48 +3,105 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from retake.evaluation.report.document import Cell, Folded, Note, Section, Table, section
+from retake.evaluation.report.document import Cell, Folded, Section, Table, section
+from retake.evaluation.report.scales import share_text
+from retake.evaluation.report.views import RunView, ratios
 from retake.evaluation.report.wording import MISSING, fixed, percent, words
 
+Pair = Mapping[str, Any]
 
-def differences(compared: Mapping[str, Any] | None, names: Mapping[str, str]) -> Iterator[Section]:
+
+def differences(
+    views: Sequence[RunView], order: Sequence[str], compared: Mapping[str, Any] | None
+) -> Iterator[Section]:
     """Every run against the baseline; nothing where runs were not compared.
 
     Args:
+        views: the runs.
+        order: of their methods.
         compared: as `retake.evaluation.compare` has it.
-        names: what to call each run, by its name there.
     """
     if compared is None:
         return
-    baseline = names.get(compared["baseline"], compared["baseline"])
-    pairs = [(names.get(pair["run"], pair["run"]), pair) for pair in compared["pairs"]]
-    caption = (
-        f"Each run against {baseline}, on the questions that both answered. A difference is in "
-        "percentage points, with its 95 % interval; p is how often one as large comes by chance, "
-        "corrected for as many comparisons."
+    pairs = _by_view(views, compared)
+    rows = sorted(
+        (each for each in views if id(each) in pairs),
+        key=lambda each: (order.index(each.method), -(each.ratio or 0)),
     )
-    table = Table(
-        caption,
-        ("Run", "Difference", "95 % interval", "Accuracy", "Baseline", "Better", "Worse",
-         "Questions", "p, corrected", "p", "McNemar's p"),
-        tuple(_row(name, pair["overall"]) for name, pair in pairs),
-    )  # fmt: skip
-    kinds = list(dict.fromkeys(row["kind"] for _, pair in pairs for row in pair["kinds"]))
+    baseline = _called(views, compared)
+    about = (
+        f"Each run against {baseline}, on the questions that both answered, in percentage points "
+        "with 95 % intervals. Bold: the interval is off 0."
+    )
+    matrix = _matrix(about, rows, order, pairs) if len(ratios(rows)) > 1 else None
+    details = _details(baseline, [(_title(each, rows), pairs[id(each)]) for each in rows])
+    kinds = _by_kind(rows, pairs)
     yield from section(
         "differences",
-        "Differences",
-        Note(f"Paired, question by question. The baseline is {baseline}."),
-        table,
-        Folded("By kind of question", (_by_kind(pairs, kinds),)) if len(kinds) > 1 else None,
+        f"Differences from {baseline}",
+        matrix,
+        Folded("Every comparison", (details,)) if matrix is not None else details,
+        Folded("By kind of question", (kinds,)) if kinds is not None else None,
     )
+
+
+def _by_view(views: Sequence[RunView], compared: Mapping[str, Any]) -> dict[int, Pair]:
+    """Each run's comparison, by the identity of its view; cells may share a run."""
+    names = {run["folder"]: run["name"] for run in compared["runs"]}
+    pairs = {pair["run"]: pair for pair in compared["pairs"]}
+    found = {}
+    for each in views:
+        name = names.get(str(each.records.folder)) if each.records is not None else None
+        if name in pairs:
+            found[id(each)] = pairs[name]
+    return found
+
+
+def _called(views: Sequence[RunView], compared: Mapping[str, Any]) -> str:
+    """What the page calls the baseline."""
+    folders = {run["name"]: run["folder"] for run in compared["runs"]}
+    folder = folders[compared["baseline"]]
+    runs = [each for each in views if each.records and str(each.records.folder) == folder]
+    return _title(runs[0], views) if runs else str(compared["baseline"])
+
+
+def _title(view: RunView, among: Sequence[RunView]) -> str:
+    """A run by its method, and by what it keeps where that is needed."""
+    alone = [each.method for each in among].count(view.method) == 1
+    return view.method if alone else f"{view.method}, keeping {view.ratio_text}"
+
+
+def _matrix(
+    caption: str, rows: Sequence[RunView], order: Sequence[str], pairs: Mapping[int, Pair]
+) -> Table:
+    """Methods down, shares kept across."""
+    found = {(each.method, each.ratio): pairs[id(each)]["overall"] for each in rows}
+    columns = ratios(rows)
+    methods = [method for method in order if any(method == each for each, _ in found)]
+    made = tuple(
+        (Cell(method), *(_difference(found.get((method, ratio))) for ratio in columns))
+        for method in methods
+    )
+    return Table(caption, ("Method", *(f"keeps {share_text(r)}" for r in columns)), made)
+
+
+def _details(baseline: str, pairs: Sequence[tuple[str, Pair]]) -> Table:
+    caption = (
+        f"Paired with {baseline}, question by question, with 95 % intervals; p is how often a "
+        "difference as large comes by chance, corrected for as many comparisons as there are."
+    )
+    columns = (
+        "Run", "Difference", "95 % interval", "Accuracy", "Baseline", "Better", "Worse",
+        "Questions", "p, corrected", "p", "McNemar's p",
+    )  # fmt: skip
+    return Table(caption, columns, tuple(_row(name, pair["overall"]) for name, pair in pairs))
 
 
 def _row(name: str, found: Mapping[str, Any]) -> tuple[Cell, ...]:
-    sure = found["low"] > 0 or found["high"] < 0
     return (
         Cell(name),
-        Cell(points(found["difference"]), strong=sure),
-        Cell(f"{points(found['low'])} … {points(found['high'])}"),
+        Cell(points(found["difference"]), strong=_sure(found)),
+        Cell(_between(found)),
         Cell(percent(found["accuracy"])),
         Cell(percent(found["baseline_accuracy"])),
         Cell(f"{found['better']:,}"),
@@ -56,21 +113,30 @@ def _row(name: str, found: Mapping[str, Any]) -> tuple[Cell, ...]:
     )
 
 
-def _by_kind(pairs: Sequence[tuple[str, Mapping[str, Any]]], kinds: Sequence[str]) -> Table:
-    rows = []
-    for name, pair in pairs:
-        found = {row["kind"]: row for row in pair["kinds"]}
-        rows.append((Cell(name), *(_difference(found.get(kind)) for kind in kinds)))
-    caption = "Differences in percentage points, with 95 % intervals; bold: the interval is off 0."
-    return Table(caption, ("Run", *map(words, kinds)), tuple(rows))
+def _by_kind(rows: Sequence[RunView], pairs: Mapping[int, Pair]) -> Table | None:
+    kinds = list(dict.fromkeys(row["kind"] for each in rows for row in pairs[id(each)]["kinds"]))
+    if len(kinds) < 2:
+        return None
+    made = []
+    for each in rows:
+        found = {row["kind"]: row for row in pairs[id(each)]["kinds"]}
+        made.append((Cell(_title(each, rows)), *(_difference(found.get(kind)) for kind in kinds)))
+    caption = "Percentage points, with 95 % intervals. Bold: the interval is off 0."
+    return Table(caption, ("Run", *map(words, kinds)), tuple(made))
 
 
 def _difference(found: Mapping[str, Any] | None) -> Cell:
     if found is None:
         return Cell(MISSING)
-    sure = found["low"] > 0 or found["high"] < 0
-    between = f"{points(found['low'])} … {points(found['high'])}"
-    return Cell(points(found["difference"]), between, sure)
+    return Cell(points(found["difference"]), _between(found), _sure(found))
+
+
+def _sure(found: Mapping[str, Any]) -> bool:
+    return bool(found["low"] > 0 or found["high"] < 0)
+
+
+def _between(found: Mapping[str, Any]) -> str:
+    return f"{points(found['low'])} … {points(found['high'])}"
 
 
 def points(difference: float) -> str:

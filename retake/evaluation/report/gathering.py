@@ -1,19 +1,17 @@
 """From folders to what a report shows of them: a run, a sweep, or several of either."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 
-from retake.core.errors import RetakeError, UsageError
+from retake.core.errors import UsageError
 from retake.evaluation import compare
 from retake.evaluation.records import RunRecords, is_run, read_run
 from retake.evaluation.report.naming import method_names
-from retake.evaluation.report.views import RunView, view
-
-SWEEP = "sweep.json"
+from retake.evaluation.report.views import RunView, measured_ratio, reference, view
+from retake.evaluation.sweep_folder import SweepRecords, is_sweep, read_sweep
 
 Kind = Literal["run", "sweep", "comparison"]
 
@@ -25,30 +23,28 @@ class Gathered:
     Attributes:
         kind: what was given.
         title: what it is called.
-        views: every run.
-        missing: names of a sweep's cells that were not begun.
-        compared: the runs against the first, as `compare.compare` has it; None where they were
-            not compared.
+        views: every run, and every cell of a sweep.
+        compared: the runs against one of them, as `compare.compare` has it; None where they
+            cannot be compared, or there is but one.
         notices: what stands in the way of comparing them.
-        names: what the page calls each run, by its name in `compared`.
     """
 
     kind: Kind
     title: str
     views: tuple[RunView, ...]
-    missing: tuple[str, ...] = ()
-    compared: dict[str, Any] | None = None
+    compared: Mapping[str, Any] | None = None
     notices: tuple[str, ...] = ()
-    names: dict[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(eq=False)
 class _Found:
-    """A run, and the share that its sweep says it keeps."""
+    """A run, and what its sweep says of it."""
 
     name: str
-    records: RunRecords
+    records: RunRecords | None
+    method: str | None = None
     ratio: float | None = None
+    failure: str | None = None
 
 
 def gather(folders: Sequence[Path]) -> Gathered:
@@ -56,49 +52,39 @@ def gather(folders: Sequence[Path]) -> Gathered:
 
     Raises:
         UsageError: no folder, one twice, or one that is neither a run nor a sweep.
-        RunFolderError: a run is damaged.
+        RunFolderError: a run or a sweep is damaged.
     """
     if not folders:
         raise UsageError("There is nothing to report on.", hint="Give the folder of a run.")
     _check_different(folders)
-    found: list[_Found] = []
-    missing: list[str] = []
-    for folder in folders:
-        some, unbegun = _read(folder)
-        found += some
-        missing += unbegun
-    names = method_names([each.records.header for each in found])
-    labels = _told_apart([each.name for each in found])
-    views = tuple(
-        view(label, method, each.records, each.ratio)
-        for label, method, each in zip(labels, names, found, strict=True)
-    )
-    kind = _kind(folders)
-    compared, notices = _compare(found) if kind == "comparison" else (None, ())
-    own = compare.names_of([each.records for each in found])
-    return Gathered(
-        kind,
-        _title(folders, found),
-        _distinct(views),
-        tuple(missing),
-        compared,
-        tuple(notices),
-        dict(zip(own, labels, strict=True)),
-    )
+    found = [each for folder in folders for each in _read(folder, alone=len(folders) == 1)]
+    views = _distinct([_view(*each) for each in zip(found, *_named(found), strict=True)])
+    compared, notices = _compared(views)
+    kind: Kind = "comparison"
+    if len(folders) == 1:
+        kind = "sweep" if is_sweep(folders[0]) else "run"
+    return Gathered(kind, _title(folders, views), views, compared, tuple(notices))
 
 
-def _kind(folders: Sequence[Path]) -> Kind:
-    if len(folders) > 1:
-        return "comparison"
-    return "sweep" if (folders[0] / SWEEP).is_file() else "run"
+def _named(found: Sequence[_Found]) -> tuple[list[str], list[str]]:
+    """What the page calls each run, and its method."""
+    headers = [each.records.header for each in found if each.records and each.method is None]
+    told = iter(method_names(headers))
+    methods = [each.method if each.method is not None else next(told) for each in found]
+    return _told_apart([each.name for each in found]), methods
 
 
-def _title(folders: Sequence[Path], found: Sequence[_Found]) -> str:
+def _view(found: _Found, name: str, method: str) -> RunView:
+    made = view(name, method, found.records, found.ratio)
+    return attrs.evolve(made, failure=found.failure)
+
+
+def _title(folders: Sequence[Path], views: Sequence[RunView]) -> str:
     if len(folders) == 1:
         return folders[0].resolve().name
-    if len(found) <= 3:
-        return " vs. ".join(_told_apart([each.name for each in found]))
-    return f"{len(found)} runs"
+    if len(views) <= 3:
+        return " vs. ".join(each.name for each in views)
+    return f"of {len(views)} runs"
 
 
 def _check_different(folders: Sequence[Path]) -> None:
@@ -109,19 +95,19 @@ def _check_different(folders: Sequence[Path]) -> None:
         seen.add(folder.resolve())
 
 
-def _read(folder: Path) -> tuple[list[_Found], list[str]]:
-    """A folder's runs, and the names of those that were not begun."""
+def _read(folder: Path, *, alone: bool) -> list[_Found]:
+    """A folder's runs."""
     if not folder.exists():
         raise UsageError(f"There is no folder '{folder}'.")
     if not folder.is_dir():
         raise UsageError(f"'{folder}' is a file, not the folder of a run.")
-    if (folder / SWEEP).is_file():
-        return _sweep(folder)
+    if is_sweep(folder):
+        return list(_cells(read_sweep(folder), "" if alone else f"{folder.resolve().name}: "))
     if is_run(folder):
         records = read_run(folder)
-        return [_Found(records.header.name, records)], []
+        return [_Found(records.header.name, records)]
     raise UsageError(
-        f"'{folder}' holds neither a run nor a sweep: it has no run.json and no {SWEEP}.",
+        f"'{folder}' holds neither a run nor a sweep: it has no run.json and no sweep.json.",
         hint=_inside(folder)
         or "A run is a folder that `retake eval` wrote, a sweep one that `retake sweep` wrote.",
     )
@@ -133,44 +119,43 @@ def _inside(folder: Path) -> str | None:
         inner = sorted(each for each in folder.iterdir() if each.is_dir())
     except OSError:
         return None
-    runs = [str(each) for each in inner if is_run(each) or (each / SWEEP).is_file()]
+    runs = [str(each) for each in inner if is_run(each) or is_sweep(each)]
     if not runs:
         return None
     more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
     return f"There are runs inside it: {', '.join(runs[:3])}{more}."
 
 
-def _sweep(folder: Path) -> tuple[list[_Found], list[str]]:
-    found, missing = [], []
-    for cell in _cells(folder):
-        place = folder / cell["folder"]
-        if not is_run(place):
-            missing.append(cell["name"])
+def _cells(sweep: SweepRecords, before: str) -> Iterator[_Found]:
+    """A sweep's cells; those that the limit does not touch count once."""
+    cells = sweep.header.cells
+    varied = len({cell.get("positions") for cell in cells}) > 1
+    reasons = {failure.cell: failure.reason for failure in sweep.failures}
+    seen = set()
+    for cell in cells:
+        method = f"{before}{cell['method']}"
+        method += f", {cell.get('positions')}" if varied else ""
+        if (method, cell["folder"]) in seen:
             continue
-        ratio = cell.get("keep_ratio")
-        found.append(
-            _Found(
-                cell["name"],
-                read_run(place),
-                float(ratio) if isinstance(ratio, (int, float)) else None,
-            )
+        seen.add((method, cell["folder"]))
+        run = sweep.run_of(cell)
+        yield _Found(
+            f"{before}{cell['name']}",
+            run,
+            method,
+            _ratio(cell.get("keep_ratio"), run),
+            reasons.get(cell["name"]) or reasons.get(str(cell.get("same_as"))),
         )
-    return found, missing
 
 
-def _cells(folder: Path) -> Iterator[dict[str, Any]]:
-    path = folder / SWEEP
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        for cell in data["cells"]:
-            yield {**cell, "name": str(cell["name"]), "folder": str(cell["folder"])}
-    except OSError as error:
-        raise UsageError(f"Cannot read '{path}': {error.strerror}.") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(
-            f"'{path}' is damaged: {type(error).__name__}: {error}.",
-            hint="`retake sweep --resume` writes it anew.",
-        ) from error
+def _ratio(given: Any, run: RunRecords | None) -> float | None:
+    """The share that a cell is for; as measured where it keeps another all the same."""
+    if not isinstance(given, (int, float)):
+        return None
+    measured = measured_ratio(run) if run is not None else None
+    # Short videos and budgets in whole tokens come out a little off.
+    near = measured is None or abs(measured - given) < 0.1 * given
+    return float(given) if near else measured
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:
@@ -193,12 +178,17 @@ def _distinct(views: Sequence[RunView]) -> tuple[RunView, ...]:
     )
 
 
-def _compare(found: Sequence[_Found]) -> tuple[dict[str, Any] | None, list[str]]:
-    """Every run against the first; why not, where that cannot be."""
-    begun = [each.records for each in found if each.records.samples]
-    if len(begun) < 2:
+def _compared(views: Sequence[RunView]) -> tuple[Mapping[str, Any] | None, list[str]]:
+    """Every run against the one that keeps everything, else the first; why not, if not."""
+    standard = reference(views)
+    runs = {
+        each.records.folder: each.records
+        for each in sorted(views, key=lambda each: each.method != standard)
+        if each.records is not None and each.records.samples
+    }
+    if len(runs) < 2:
         return None, []
     try:
-        return compare.compare(begun), []
-    except RetakeError as error:
+        return compare.compare(list(runs.values())), []
+    except UsageError as error:
         return None, [f"These runs cannot be compared question by question: {error}"]

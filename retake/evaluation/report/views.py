@@ -4,8 +4,7 @@ The idea: whatever is reported on, one run, a sweep or several runs, is a list o
 of one method that keep different shares make a curve. Knows nothing of pages.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -31,6 +30,7 @@ class RunView:
         ratio: share of the video's tokens that it keeps, 0 … 1; None where that is not known.
         records: all of it; None where the run is yet to be begun.
         summary: as `summary.summarise` has it.
+        failure: why a sweep gave it up, or None.
     """
 
     name: str
@@ -38,6 +38,7 @@ class RunView:
     ratio: float | None
     records: RunRecords | None
     summary: Mapping[str, Any]
+    failure: str | None = None
 
     @property
     def overall(self) -> Score | None:
@@ -80,7 +81,7 @@ class RunView:
     def state(self) -> str:
         """How far it is, in words."""
         if self.records is None:
-            return "not begun"
+            return "not begun" if self.failure is None else "given up"
         done, total = len(self.records.samples), self.records.header.samples_total
         if self.records.complete:
             return "complete"
@@ -171,11 +172,6 @@ def length_text(score: Score, name: str = LENGTH) -> str:
     if within is not None:
         return f"{within[0]:g}–{seconds_long(within[1])}"
     return seconds_long(score[name])
-
-
-def folders(views: Sequence[RunView]) -> Iterator[Path]:
-    """Where the runs are."""
-    yield from (each.records.folder for each in views if each.records is not None)
 
 
 def _number(value: object) -> bool:
