@@ -23,6 +23,8 @@ _COMMANDS = {
     "watch": ("retake_cli.watch", "Watch a video once, and keep its memory in a file."),
     "ask": ("retake_cli.ask", "Ask questions of such a file, or chat about the video."),
     "eval": ("retake_cli.evaluate", "Answer a benchmark's questions, and keep the answers."),
+    "sweep": ("retake_cli.sweep", "Try methods on a benchmark, at every keep ratio."),
+    "compare": ("retake_cli.compare", "Compare runs, question by question."),
     "report": ("retake_cli.report_html", "Show runs or a sweep as one HTML page."),
     "bench": ("retake_cli.bench", "Measure times, memory and operations, variants side by side."),
     "list": ("retake_cli.listing", "List selectors, compressors, models and what else there is."),

@@ -9,6 +9,7 @@ import click
 
 SECTIONS = (
     "Benchmark",
+    "Grid",
     "Model",
     "Frames",
     "Frame selection",

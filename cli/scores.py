@@ -11,7 +11,7 @@ SIGNIFICANT = 0.05
 
 
 def share(value: float) -> str:
-    """A share of 0 … 1: "87.5 %", "100 %"."""
+    """A share of 0 … 1: "87.5 %", "20.0 %", "100 %"."""
     return f"{_short(100 * value)} %"
 
 
@@ -68,5 +68,6 @@ def _number(name: str, value: Any) -> str:
 
 
 def _short(value: float) -> str:
-    """At most one decimal, none where it says nothing."""
-    return f"{value:.1f}".removesuffix(".0")
+    """One decimal, so that columns line up; none for all and nothing."""
+    text = f"{value:.1f}"
+    return {"0.0": "0", "100.0": "100"}.get(text, text)
