@@ -19,8 +19,8 @@ _WIDE = 140  # columns that a part takes on one line
 @click.option("--verbose", "-v", is_flag=True, help="Every option on a line, explained.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(kind: str | None, name: str | None, verbose: bool, as_json: bool) -> None:
-    """List what there is of a KIND, or everything: selectors, compressors, models, backends,
-    datasets, presets, clips. With a NAME, that one in full.
+    """List what there is of a KIND, or everything: selectors, scorers, compressors, models,
+    backends, datasets, presets, clips. With a NAME, that one in full.
 
     Installed plug-ins are listed too; one that does not work is shown with the reason.
     """

@@ -12,6 +12,7 @@ from retake.core.errors import RetakeError
 from retake.core.registry import Registry
 from retake.datasets.scenes import Clip
 from retake.models.embedded import clips
+from retake.scorers import scorers
 
 from . import units
 
@@ -176,9 +177,15 @@ def _not_here(cls: Any) -> str:
     return f"not here: {reason}" if reason else "usable here"
 
 
+def _asking(cls: Any) -> str:
+    # A wrapper's is a property: it depends on what is wrapped.
+    return "needs the question" if cls.needs_question is True else ""
+
+
 KINDS = (
-    Kind("selectors", "--selector NAME", _registered(selectors)),
-    Kind("compressors", "--compressor NAME", _registered(compressors)),
+    Kind("selectors", "--selector NAME", _registered(selectors, _asking)),
+    Kind("scorers", "--selector 'NAME(SCORER)'", _registered(scorers)),
+    Kind("compressors", "--compressor NAME", _registered(compressors, _asking)),
     Kind(
         "models",
         "--adapter NAME",
