@@ -58,11 +58,20 @@ def test_list_one_part_in_full(retake: Run) -> None:
     assert "uniform" not in result.out
 
 
+def test_list_says_what_needs_the_question(retake: Run) -> None:
+    """Of every selector; what rates frames against it is a kind of its own."""
+    parts = {part["name"]: part for part in retake("list", "selectors", "--json").data["selectors"]}
+    asking = {name for name, part in parts.items() if "(needs the question)" in part["summary"]}
+    assert asking == {"aks", "bolt", "topk-sim"}
+    assert "colours" in retake("list", "scorers").out
+
+
 def test_list_as_json(retake: Run) -> None:
     """What a script may rely on."""
     data = retake("list", "--json").data
     assert set(data) == {
         "selectors",
+        "scorers",
         "compressors",
         "models",
         "backends",
