@@ -159,9 +159,12 @@ class Scenes(Benchmark):
         return videos
 
     def samples(self) -> Sequence[Sample]:
+        return [sample for video in self.make() for sample in self.asked(video)]
+
+    def asked(self, video: Video) -> list[Sample]:
+        """What is asked about one video, whether it is made or not."""
         return [
             self._sample(video, question)
-            for video in self.make()
             for question in video.clip.questions
             if self._asks(question.kind, video)
         ]

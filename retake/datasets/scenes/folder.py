@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import attrs
@@ -83,7 +84,7 @@ def _refuse_strangers(root: Path) -> None:
 
 def _write(manifest: Path, data: dict[str, Any]) -> None:
     """The manifest, whole or not at all; of two processes at once, the last one's."""
-    partial = manifest.with_name(f".{MANIFEST}.{os.getpid()}.partial")
+    partial = manifest.with_name(f".{MANIFEST}.{os.getpid()}-{token_hex(4)}.partial")
     partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     partial.replace(manifest)
 

@@ -17,7 +17,7 @@ def numbers(least: float, most: float, *, whole: bool = False) -> Check:
             is_number = type(value) is int or (not whole and isinstance(value, float))
             if not is_number or not least <= value <= most:
                 raise ValueError(
-                    f"{attribute.name} must be {what} from {least:.15g} to {most:.15g}, got {value!r}"
+                    f"{attribute.name} must be {what} from {_span(least, most)}, got {value!r}"
                 )
         if not values or len(set(values)) < len(values):
             raise ValueError(f"{attribute.name} must be {what}, each once, got {list(values)}")
@@ -31,7 +31,7 @@ def bounds(least: float, most: float) -> Check:
     def check(_: Any, attribute: Any, values: Any) -> None:
         if len(values) != 2 or not least <= values[0] <= values[1] <= most:
             raise ValueError(
-                f"{attribute.name} must be the least and the most, from {least:.15g} to {most:.15g}, "
+                f"{attribute.name} must be the least and the most, from {_span(least, most)}, "
                 f"got {list(values)}"
             )
 
@@ -63,3 +63,7 @@ def name(what: str, allowed: Any) -> Check:
         check_all(owner, attribute, (value,))
 
     return check
+
+
+def _span(least: float, most: float) -> str:
+    return f"{least:.15g} to {most:.15g}"
