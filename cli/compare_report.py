@@ -13,6 +13,7 @@ from . import scores, units
 from .report import labelled
 
 _DEFAULT = ("kind", "seconds")
+_FEW = 6  # videos with which signs alone can say anything: 2 / 2^6 is below 0.05
 _COSTS = (("kv_bytes", "KV cache"), ("prefill_seconds", "Prefill"), ("answer_seconds", "Answer"))
 
 
@@ -38,6 +39,8 @@ def show(compared: dict[str, Any], groups: Sequence[str], console: Console) -> N
         if any(len(rows_of(pair, name)) > 1 for pair in compared["pairs"]):
             console.print()
             console.print(_broken_down(compared["pairs"], name))
+    if any(row["p_corrected"] < scores.SIGNIFICANT for row in _shown_rows(compared, groups)):
+        console.print("\n* chance alone would show as much in fewer than one of 20 such tables")
     for note in _notes(compared["pairs"]):
         console.print(Text.assemble(("Note  ", "bold yellow"), note))
 
@@ -46,6 +49,13 @@ def rows_of(pair: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """The rows of one breakdown."""
     rows: list[dict[str, Any]] = pair["kinds"] if name == "kind" else pair["groups"].get(name, [])
     return rows
+
+
+def _shown_rows(compared: dict[str, Any], groups: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for pair in compared["pairs"]:
+        yield pair["overall"]
+        for name in groups:
+            yield from rows_of(pair, name)
 
 
 def _facts(compared: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -63,7 +73,7 @@ def _facts(compared: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _side_by_side(pairs: Sequence[dict[str, Any]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("Run")
-    for heading in ("Common", "Accuracy", "Difference", "p", "Better", "Worse"):
+    for heading in ("Common", "Accuracy", "Difference", "p (Holm)", "Better", "Worse"):
         table.add_column(heading, justify="right", no_wrap=True)
     costs = [
         (name, label) for name, label in _COSTS if any(name in pair["costs"] for pair in pairs)
@@ -112,5 +122,9 @@ def _notes(pairs: Sequence[dict[str, Any]]) -> Iterator[str]:
                 f"{path}: {one!r} and {other!r}" for path, (one, other) in pair["benchmark"].items()
             )
             yield f"{pair['baseline']} and {pair['run']} differ in the benchmark's {options}."
-        if pair["overall"]["videos"] < 5:
-            yield f"{pair['overall']['videos']} videos say little of others; * needs six at least."
+    fewest = min(pair["overall"]["videos"] for pair in pairs)
+    if fewest < _FEW:
+        yield (
+            f"With {fewest} video{'s' if fewest != 1 else ''} no difference can be told from "
+            f"chance; it takes {_FEW}."
+        )

@@ -172,6 +172,30 @@ def test_pairs_are_surer_than_two_means() -> None:
     assert next(apart).high > next(apart).low
 
 
+def test_few_videos_widen_a_difference() -> None:
+    """All of five videos gained a little: as sure as Student's t of five, and no surer."""
+    first, second = [0.0] * 5, [0.1, 0.2, 0.3, 0.4, 0.9]
+    found = paired(first, second, range(5))
+    half = student(0.95, 4) * float(np.std(second, ddof=1)) / math.sqrt(5)
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.25)
+    assert found.p == 2 / 2**5  # which five videos cannot push below
+
+
+def test_differences_hold_the_truth_as_often_as_they_say() -> None:
+    """Six videos of ten questions, a true loss of 6 points: 95 % of intervals hold it."""
+    random = np.random.default_rng(7)
+    videos = np.repeat(np.arange(6), 10)
+    held, rounds = 0, 300
+    for _ in range(rounds):
+        ease = random.random(6)[videos]
+        first = (random.random(60) < ease).astype(float)
+        anew = (random.random(60) < 0.7 * ease).astype(float)
+        second = np.where(random.random(60) < 0.4, anew, first)
+        found = paired(first.tolist(), second.tolist(), videos.tolist(), resamples=1000)
+        held += found.low <= -0.4 * 0.3 * 0.5 <= found.high
+    assert 0.92 < held / rounds < 0.99
+
+
 def test_a_bootstrap_is_the_known_standard_error() -> None:
     """For one question a video the interval is the mean ± 1.96 standard errors."""
     random = np.random.default_rng(2)
