@@ -26,6 +26,7 @@ _COMMANDS = {
     "sweep": ("retake_cli.sweep", "Try methods on a benchmark, at every keep ratio."),
     "compare": ("retake_cli.compare", "Compare runs, question by question."),
     "report": ("retake_cli.report_html", "Show runs or a sweep as one HTML page."),
+    "inspect": ("retake_cli.inspect", "Show what methods keep of one video, as one HTML page."),
     "bench": ("retake_cli.bench", "Measure times, memory and operations, variants side by side."),
     "list": ("retake_cli.listing", "List selectors, compressors, models and what else there is."),
     "doctor": ("retake_cli.doctor", "Check what works on this machine."),
