@@ -91,16 +91,16 @@ def cells_of(grid: Grid, base: RunConfig) -> list[Cell]:
     return cells
 
 
-def shown(part: PartOptions | Mapping[str, Any]) -> str:
+def shown(part: PartOptions | Mapping[str, Any] | str) -> str:
     """A part as the command line takes it: "pyramidkv(pivotkv:pivot_score=1.0)"."""
-    name, options = (
-        (part.name, part.options)
-        if isinstance(part, PartOptions)
-        else (part["name"], part.get("options") or {})
-    )
-    inner = [value for value in options.values() if _is_part(value)]
+    if isinstance(part, str):
+        return part
+    data = attrs.asdict(part) if isinstance(part, PartOptions) else part
+    options = data.get("options") or {}
+    inside = [data["of"]] if data.get("of") else []
+    inside += [value for value in options.values() if _is_part(value)]
     rest = [f"{key}={value}" for key, value in options.items() if not _is_part(value)]
-    text = f"{name}({', '.join(shown(each) for each in inner)})" if inner else str(name)
+    text = f"{data['name']}({', '.join(map(shown, inside))})" if inside else str(data["name"])
     return f"{text}:{','.join(rest)}" if rest else text
 
 
@@ -209,7 +209,7 @@ def _words(method: str, point: Point) -> str:
 def _free(wanted: str, taken: Iterable[str]) -> str:
     """A name that every file system takes, and no other cell has (in either case)."""
     safe = "".join(each if each in _SAFE else "-" for each in wanted)
-    safe = "-".join(word for word in safe.split("-") if word).strip(".") or "cell"
+    safe = "-".join(filter(None, safe.split("-"))).strip("-.") or "cell"
     folded = {name.lower() for name in taken}
     name, number = safe[:_LONGEST], 1
     while name.lower() in folded:
