@@ -4,7 +4,6 @@ Later layers win key by key: defaults, then the preset, then the files in order,
 Importing this module imports torch.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ from typing import Any
 import yaml
 
 from retake import presets
-from retake.core.config import RunConfig, merge, parse_value, read_yaml, set_path, structure
+from retake.core.config import RunConfig, merge, read_yaml, set_path, structure
 from retake.core.config import unstructure as as_data
 from retake.core.errors import UsageError
+from retake.core.references import key_value, parse_part
 
-_SHORT_OPTIONS = re.compile(r"^(?P<name>.+):(?P<options>\w+=.*)$", re.DOTALL)
 _LIMITS = ("budget", "keep_ratio")
 
 
@@ -73,23 +72,6 @@ def to_yaml(config: RunConfig) -> str:
     return yaml.safe_dump(as_data(config), sort_keys=False, allow_unicode=True)
 
 
-def key_value(text: str, flag: str) -> tuple[str, Any]:
-    """ "KEY=VALUE" as a key and a YAML value."""
-    key, found, value = text.partition("=")
-    if not found or not key.strip():
-        raise UsageError(f"{flag} takes KEY=VALUE, got '{text}'.")
-    return key.strip(), parse_value(value)
-
-
-def part(reference: str) -> dict[str, Any]:
-    """ "name" or "name:key=value,key=value" as a part's name and options."""
-    short = _SHORT_OPTIONS.match(reference)
-    if short is None:
-        return {"name": reference}
-    pairs = re.split(r",(?=\s*\w+=)", short["options"])
-    return {"name": short["name"], "options": dict(key_value(pair, reference) for pair in pairs)}
-
-
 def _given(
     flags: Iterable[tuple[str, Any]],
     parts: Mapping[str, tuple[str | None, Sequence[str]]],
@@ -104,7 +86,7 @@ def _given(
         raise UsageError("--budget and --keep-ratio exclude each other; give one of them.")
     for kind, (reference, pairs) in parts.items():
         if reference is not None:
-            values[kind] = part(reference)
+            values[kind] = parse_part(reference)
         for pair in pairs:
             key, value = key_value(pair, f"--{kind}-option")
             values.setdefault(kind, {}).setdefault("options", {})[key] = value
@@ -127,7 +109,9 @@ def _over(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
 def _with_part_names(layer: Mapping[str, Any]) -> dict[str, Any]:
     """Parts given as plain text ("selector: dpselect") in their long form."""
     return {
-        key: part(value) if key in ("selector", "compressor") and isinstance(value, str) else value
+        key: parse_part(value)
+        if key in ("selector", "compressor") and isinstance(value, str)
+        else value
         for key, value in layer.items()
     }
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 
 from retake import loading
+from retake.assembling import as_options, as_prefill, as_seed, resolve_budget
 from retake.core import config as options
 from retake.core.compressor import KVCompressor
 from retake.core.config import (
@@ -21,10 +22,6 @@ from retake.core.errors import UsageError
 from retake.core.selector import FrameSelector
 from retake.models import models
 from retake.video_model import VideoModel
-
-#: Tokens kept where neither a budget nor a ratio is asked for: the paper's setting for Qwen2-VL.
-DEFAULT_BUDGET = 32_000
-Options = TypeVar("Options")
 
 
 def load(
@@ -75,10 +72,10 @@ def load(
     }
     configured = RunConfig(
         model=options.structure(ModelOptions, given, "model option"),
-        video=_options(VideoOptions, video, "video option"),
-        prefill=_prefill(prefill, budget, keep_ratio),
-        generate=_options(GenerateOptions, generate, "generate option"),
-        seed=_seed(seed),
+        video=as_options(VideoOptions, video, "video option"),
+        prefill=as_prefill(prefill, budget, keep_ratio),
+        generate=as_options(GenerateOptions, generate, "generate option"),
+        seed=as_seed(seed),
     )
     return from_config(configured, selector=selector, compressor=compressor)
 
@@ -93,7 +90,7 @@ def from_config(
     # Parts first: a misspelt option should not wait for a model of many gigabytes.
     selecting = loading.make_selector(config.selector if selector is None else selector)
     compressing = loading.make_compressor(config.compressor if compressor is None else compressor)
-    prefill = _resolve_budget(config.prefill, compressing[0])
+    prefill = resolve_budget(config.prefill, compressing[0])
     device = loading.make_backend(config.model.backend, config.model.attention)
     adapter, resolved = loading.load_adapter(config.model, device)
     config = attrs.evolve(
@@ -116,7 +113,7 @@ def resolve(config: RunConfig) -> RunConfig:
         config,
         selector=loading.make_selector(config.selector)[1],
         compressor=compressing[1],
-        prefill=_resolve_budget(config.prefill, compressing[0]),
+        prefill=resolve_budget(config.prefill, compressing[0]),
     )
 
 
@@ -159,57 +156,11 @@ def attach(
             dtype=loading.name_of(wrapped.dtype),
             attention=attention,  # type: ignore[arg-type]
         ),
-        video=_options(VideoOptions, video, "video option"),
+        video=as_options(VideoOptions, video, "video option"),
         selector=selecting[1],
         compressor=compressing[1],
-        prefill=_resolve_budget(_prefill(prefill, budget, keep_ratio), compressing[0]),
-        generate=_options(GenerateOptions, generate, "generate option"),
-        seed=_seed(seed),
+        prefill=resolve_budget(as_prefill(prefill, budget, keep_ratio), compressing[0]),
+        generate=as_options(GenerateOptions, generate, "generate option"),
+        seed=as_seed(seed),
     )
     return VideoModel(wrapped, device, selecting[0], compressing[0], config)
-
-
-def _options(cls: type[Options], given: Options | Mapping[str, Any] | None, where: str) -> Options:
-    if given is None:
-        return cls()
-    if isinstance(given, Mapping):
-        return options.structure(cls, given, where)
-    if not isinstance(given, cls):
-        raise UsageError(f"A {where} is a {cls.__name__} or a mapping, got {given!r}.")
-    return given
-
-
-def _seed(seed: int) -> int:
-    """A seed, checked like every option."""
-    return options.structure(RunConfig, {"seed": seed}, "option").seed
-
-
-def _prefill(
-    given: PrefillOptions | Mapping[str, Any] | None, budget: int | None, keep_ratio: float | None
-) -> PrefillOptions:
-    """Prefill options with a budget or ratio given beside them."""
-    prefill = _options(PrefillOptions, given, "prefill option")
-    changes = {
-        name: value
-        for name, value in (("budget", budget), ("keep_ratio", keep_ratio))
-        if value is not None
-    }
-    if not changes:
-        return prefill
-    base = {**options.unstructure(prefill), "budget": None, "keep_ratio": None}
-    return options.structure(PrefillOptions, {**base, **changes}, "prefill option")
-
-
-def _resolve_budget(prefill: PrefillOptions, compressor: KVCompressor) -> PrefillOptions:
-    """The default budget where none is asked for; none for a compressor that never evicts."""
-    if not compressor.evicts:
-        if prefill.keep_ratio not in (None, 1):
-            raise UsageError(
-                f"{type(compressor).__name__} evicts nothing, so a keep_ratio of "
-                f"{prefill.keep_ratio} cannot be met.",
-                hint="Use a compressor such as pivotkv, or leave keep_ratio out.",
-            )
-        return attrs.evolve(prefill, keep_ratio=None)
-    if prefill.budget is None and prefill.keep_ratio is None:
-        return attrs.evolve(prefill, budget=DEFAULT_BUDGET)
-    return prefill

@@ -22,6 +22,7 @@ from retake.core.generation import (
     generation_config,
     in_rows,
 )
+from retake.core.heads import HeadsLayer
 from retake.core.memory import Answer, StageCost, VideoMemory
 from retake.core.positions import position_policy
 from retake.core.stages import StageClock
@@ -37,6 +38,7 @@ class Asking:
     def __init__(self, parts: Parts, memory: VideoMemory, rules: GenerateOptions) -> None:
         check_maker(parts.adapter, parts.config.model, memory)
         check_place(parts.adapter, memory)
+        self._question = memory.question
         self._parts = parts
         self._memory = memory
         self._rules = rules
@@ -47,6 +49,7 @@ class Asking:
 
     def one(self, question: str, streamer: Any = None) -> Answer:
         """Answer one question; a streamer receives tokens as they come."""
+        self._check(question)
         if streamer is not None and _several(self._settings):
             raise UsageError("Only a single sequence can be streamed: leave beams out.")
         adapter, backend = self._parts.adapter, self._parts.backend
@@ -70,6 +73,8 @@ class Asking:
 
     def many(self, questions: Sequence[str], batch: int | None) -> list[Answer]:
         """Answer questions, so many at a time; one by one where they cannot be batched."""
+        for question in questions:
+            self._check(question)
         rows = (batch or max(1, len(questions))) if self.in_batches else 1
         answers: list[Answer] = []
         for first in range(0, len(questions), rows):
@@ -77,10 +82,23 @@ class Asking:
             answers += self._together(some) if len(some) > 1 else [self.one(some[0])]
         return answers
 
+    def _check(self, question: str) -> None:
+        """Refuse another question than the one that the video was watched for."""
+        if self._question in (None, question):
+            return
+        raise UsageError(
+            f"This memory was made for the question '{self._question}' and answers no other: "
+            "what it keeps depends on it.",
+            hint="Watch the video anew with questions=[...], or with a selector and a compressor "
+            "that do not look at the question.",
+        )
+
     @property
     def in_batches(self) -> bool:
         """Whether several questions are decoded in a batch as each would be alone."""
-        return self._engine.policy.counts_on and not self._rules.extra and in_rows(self._settings)
+        apart = any(isinstance(layer, HeadsLayer) for layer in self._memory.cache.layers)
+        plain = not self._rules.extra and not apart and in_rows(self._settings)
+        return self._engine.policy.counts_on and plain
 
     def _together(self, questions: Sequence[str]) -> list[Answer]:
         """Answer at least two questions in one batch."""
@@ -121,7 +139,7 @@ class Asking:
             cache_tokens=held,
             first_token_seconds=times[0],
             token_seconds=(times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None,
-            over_budget=max(0, max(held) - budget) if budget is not None else 0,
+            over_budget=max(0, -(-sum(held) // len(held)) - budget) if budget is not None else 0,
             memory=self._memory,
             alternatives=tuple(texts[1:]),
             generation=self._settings.to_diff_dict(),
@@ -145,7 +163,7 @@ def check_maker(adapter: ModelAdapter, model: ModelOptions, memory: VideoMemory)
 
 def check_place(adapter: ModelAdapter, memory: VideoMemory) -> None:
     """Refuse a memory whose pairs are not where the model's layers would read them."""
-    held = [layer.keys.device for layer in memory.cache.layers if layer.is_initialized]
+    held = [layer.device for layer in memory.cache.layers if layer.is_initialized]
     wanted = adapter.layer_devices
     if all(_place(a) == _place(b) for a, b in zip(held, wanted, strict=False)):
         return

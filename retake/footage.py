@@ -14,7 +14,7 @@ from retake.core.adapter import ModelAdapter
 from retake.core.config import VideoOptions
 from retake.core.errors import UsageError, VideoError
 from retake.core.frames import FrameBatch, VideoInfo
-from retake.core.memory import Frames, Source
+from retake.core.memory import Frames, Source, StageCost
 from retake.video import ReadAhead, VideoReader, open_video, plan_samples
 from retake.video.source import SourceDigest
 
@@ -30,6 +30,8 @@ class Footage(ABC):
     """
 
     seconds_per_frame: float | None = None
+    #: What was spent on them before they were watched.
+    costs: tuple[StageCost, ...] = ()
     name: str
     size: tuple[int, int]
     planned: int | None

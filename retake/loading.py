@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import attrs
 import torch
@@ -14,11 +14,14 @@ from retake.core.backend import Backend
 from retake.core.compressor import KVCompressor
 from retake.core.config import ModelOptions, PartOptions, structure
 from retake.core.errors import ModelError, UsageError
+from retake.core.references import parse_part
 from retake.core.registry import Registry
+from retake.core.scorer import FrameTextScorer
 from retake.core.selector import FrameSelector
 from retake.models import models
 from retake.models.checkpoints import read_config
 from retake.models.embedded import checkpoint_path
+from retake.scorers import scorers
 from retake.selectors import selectors
 
 P = TypeVar("P")
@@ -57,14 +60,28 @@ def _first_available(kernel: str) -> Backend:
     return structure(backends.get(chosen), {"kernel": kernel}, f"option of {chosen}")
 
 
-def make_part(registry: Registry[P], given: str | PartOptions | P) -> tuple[P, PartOptions]:
-    """A part from its name, from name and options, or as it is; and how a result names it."""
+def make_part(
+    registry: Registry[P], given: str | Mapping[str, Any] | PartOptions | P
+) -> tuple[P, PartOptions]:
+    """A part from one line, from name and options, or as it is; and how a result names it.
+
+    An option that is a part itself is made in the same way; one in brackets, or given as `of`,
+    is for the only option of that sort.
+    """
     if isinstance(given, str):
-        given = PartOptions(given)
+        given = parse_part(given)
+    if isinstance(given, Mapping):
+        given = structure(PartOptions, given, f"key of a {registry.kind}")
     if isinstance(given, PartOptions):
         cls = registry.get(given.name)
-        part = structure(cls, given.options, f"option of the {registry.kind} {given.name}")
-        return part, PartOptions(given.name, options_of(part))
+        where = f"option of the {registry.kind} {given.name}"
+        values = _with_inside(cls, given)
+        inside = {key: make_part(_NESTED[kind], values[key]) for key, kind in _nested(cls, values)}
+        built = {key: part for key, (part, _) in inside.items()}
+        _check_complete(cls, values, given.name)
+        part = structure(cls, {**values, **built}, where)
+        named = {key: attrs.asdict(name, filter=_is_set) for key, (_, name) in inside.items()}
+        return part, PartOptions(given.name, {**options_of(part), **named})
     if not isinstance(given, registry.base):
         raise UsageError(
             f"A {registry.kind} is a name or a {registry.base.__name__}, got {given!r}."
@@ -77,19 +94,88 @@ def make_part(registry: Registry[P], given: str | PartOptions | P) -> tuple[P, P
 
 
 def options_of(part: Any) -> dict[str, Any]:
-    """All options of a part, those left at their defaults too."""
-    return attrs.asdict(part) if attrs.has(type(part)) else {}
+    """All options of a part, those left at their defaults too; parts inside it by their names."""
+    if not attrs.has(type(part)):
+        return {}
+    named = {
+        field.name: attrs.asdict(make_part(_NESTED[kind], value)[1], filter=_is_set)
+        for field in attrs.fields(type(part))
+        for kind in _NESTED
+        if isinstance(value := getattr(part, field.name), kind)
+    }
+    # Nested classes that are no parts are plain data too.
+    return {**attrs.asdict(part, filter=lambda field, _: field.name not in named), **named}
+
+
+#: Parts that may be options of others, and where they are found.
+_NESTED: dict[type, Registry[Any]] = {
+    KVCompressor: compressors,
+    FrameSelector: selectors,
+    FrameTextScorer: scorers,
+}
+
+
+def _is_set(field: "attrs.Attribute[Any]", value: Any) -> bool:
+    """A part's "of" is among its options once it is made."""
+    return field.name != "of"
+
+
+def _part_fields(cls: type) -> dict[str, type]:
+    """A class's options that are parts themselves, and of which kind."""
+    fields = attrs.fields(attrs.resolve_types(cls)) if attrs.has(cls) else ()
+    return {
+        field.name: kind
+        for field in fields
+        for kind in _NESTED
+        if kind in (field.type, *get_args(field.type))
+    }
+
+
+def _nested(cls: type, values: Mapping[str, Any]) -> list[tuple[str, type]]:
+    """Those options of them that are given."""
+    return [(key, kind) for key, kind in _part_fields(cls).items() if values.get(key) is not None]
+
+
+def _with_inside(cls: type, given: PartOptions) -> dict[str, Any]:
+    """A part's options with what stood in brackets among them."""
+    if given.of is None:
+        return dict(given.options)
+    keys = list(_part_fields(cls))
+    if len(keys) != 1:
+        raise UsageError(
+            f"'{given.name}' takes no part in brackets.",
+            hint=f"Its options: {', '.join(options_named(cls)) or '(none)'}.",
+        )
+    if keys[0] in given.options:
+        raise UsageError(f"'{given.name}' is given a part in brackets and as '{keys[0]}'.")
+    return {**given.options, keys[0]: given.of}
+
+
+def options_named(cls: type) -> list[str]:
+    """Names of a part's options."""
+    return [field.name for field in attrs.fields(cls)] if attrs.has(cls) else []
+
+
+def _check_complete(cls: type, values: Mapping[str, Any], name: str) -> None:
+    """Say which part is missing inside one that is made around another."""
+    for key in _part_fields(cls):
+        field = attrs.fields_dict(cls)[key]
+        if field.default is attrs.NOTHING and values.get(key) is None:
+            raise UsageError(
+                f"'{name}' is made around another part, and none is given.",
+                hint=f"Write it in brackets, as in '{name}(pivotkv)'.",
+            )
 
 
 def make_selector(
-    given: str | PartOptions | FrameSelector,
+    given: str | Mapping[str, Any] | PartOptions | FrameSelector,
 ) -> tuple[FrameSelector, PartOptions]:
     """A selector, and how a result names it."""
     return make_part(selectors, given)
 
 
 def make_compressor(
-    given: str | PartOptions | KVCompressor,
+    given: str | Mapping[str, Any] | PartOptions | KVCompressor,
 ) -> tuple[KVCompressor, PartOptions]:
     """A compressor, and how a result names it."""
     return make_part(compressors, given)

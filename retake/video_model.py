@@ -5,19 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from retake.asking import Asking
+from retake.assembling import reconfigured
 from retake.core import config as options
 from retake.core.adapter import ModelAdapter
 from retake.core.backend import Backend
 from retake.core.compressor import KVCompressor
-from retake.core.config import GenerateOptions, RunConfig
+from retake.core.config import GenerateOptions, PartOptions, PrefillOptions, RunConfig
 from retake.core.errors import UsageError
 from retake.core.frames import FrameBatch
 from retake.core.memory import Answer, VideoMemory
 from retake.core.questions import check_question
+from retake.core.scorer import FrameTextScorer
 from retake.core.selector import FrameSelector
 from retake.core.stages import StageClock
+from retake.encoding import EncodedVideo, encoded_slices
 from retake.footage import FileFootage, Footage, StreamFootage
-from retake.watching import Parts, Progress, Watching
+from retake.watching import Parts, Progress, Watching, with_background
 
 
 class VideoModel:
@@ -38,6 +41,34 @@ class VideoModel:
         self.config = config
         self._memory: VideoMemory | None = None
 
+    def with_parts(
+        self,
+        *,
+        selector: str | PartOptions | FrameSelector | None = None,
+        compressor: str | PartOptions | KVCompressor | None = None,
+        budget: int | None = None,
+        keep_ratio: float | None = None,
+        prefill: PrefillOptions | Mapping[str, Any] | None = None,
+        generate: GenerateOptions | Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> "VideoModel":
+        """The same loaded model with other parts; arguments as in `retake.load`.
+
+        What is left out stays as it is here; `prefill` and `generate` are taken as a whole.
+        """
+        config, selecting, compressing = reconfigured(
+            self.config,
+            (self.selector, self.compressor),
+            selector=selector,
+            compressor=compressor,
+            budget=budget,
+            keep_ratio=keep_ratio,
+            prefill=prefill,
+            generate=generate,
+            seed=seed,
+        )
+        return VideoModel(self.adapter, self.backend, selecting, compressing, config)
+
     def __repr__(self) -> str:
         return (
             f"VideoModel({self.adapter.folder!r}, selector={self.selector!r}, "
@@ -46,7 +77,7 @@ class VideoModel:
 
     def watch(
         self,
-        video: str | Path | Iterable[FrameBatch],
+        video: "str | Path | Iterable[FrameBatch] | EncodedVideo",
         *,
         questions: Sequence[str] = (),
         expected_frames: int | None = None,
@@ -55,10 +86,13 @@ class VideoModel:
         """Watch a video once; the memory answers any number of questions.
 
         Args:
-            video: a video file, a folder of numbered frames, or a stream of frames that you
-                deliver: every one of them is looked at, and its end need not be known.
+            video: a video file, a folder of numbered frames, what `encode` returned, or a stream
+                of frames that you deliver: every one of them is looked at, and its end need not
+                be known.
             questions: those known already. They do not change what is kept, only how many
-                tokens of the budget are set aside for the longest of them.
+                tokens of the budget are set aside for the longest of them; unless selector or
+                compressor look at the question (`needs_question`): then give exactly one, and
+                the memory answers only that.
             expected_frames: how many frames a stream will have, if you know: the budget is then
                 spread over so many. Where more or fewer come, it is kept all the same, and
                 `compression.notes` says so; but what was evicted early for the sake of frames
@@ -67,7 +101,8 @@ class VideoModel:
 
         Raises:
             VideoError: the video cannot be read, or gave no frames.
-            UsageError: the budget leaves the video no tokens.
+            UsageError: the budget leaves the video no tokens; or what is kept depends on the
+                question, and none or several are given.
         """
         if isinstance(questions, str):
             questions = (questions,)
@@ -80,8 +115,60 @@ class VideoModel:
             self._memory = Watching(self._parts(), footage, questions, clock, progress).run()
         return self._memory
 
+    def encode(
+        self,
+        video: str | Path | Iterable[FrameBatch],
+        *,
+        scorers: Sequence[FrameTextScorer] = (),
+        expected_frames: int | None = None,
+        progress: Progress | None = None,
+    ) -> EncodedVideo:
+        """Decode and encode a video once, to watch it in many ways.
+
+        What comes back holds the visual tokens of the whole video, and is watched by this model
+        with whatever selector, compressor and budget (`with_parts`).
+
+        Args:
+            video: as `watch` takes it.
+            scorers: frame–text scorers that shall look at the frames, for selectors that need
+                the question; this model's own is always one of them.
+            expected_frames: as `watch` takes it.
+            progress: told how far it is.
+
+        Raises:
+            VideoError: the video cannot be read, or gave no frames.
+        """
+        if isinstance(video, EncodedVideo):
+            raise UsageError(f"{video!r} is encoded already.")
+        own = self._parts().scorer
+        looking = list(dict.fromkeys([*scorers, *([] if own is None else [own])]))
+        clock = StageClock(self.backend)
+        with clock.stage("open"):
+            footage = self._footage(video, expected_frames)
+        with footage:
+            slices = []
+            done = 0
+            for part in encoded_slices(self.adapter, footage, clock, looking):
+                slices.append(part)
+                done += len(part)
+                if progress is not None:
+                    progress("encode", done, footage.planned or 0)
+            if not slices:
+                raise footage.nothing()
+            costs = tuple(with_background(clock, footage))
+            return EncodedVideo(footage, slices, costs, self.adapter.fingerprint)
+
+    @property
+    def needs_question(self) -> bool:
+        """Whether what is kept of a video depends on the question, by selector or compressor."""
+        return self._parts().needs_question
+
     def _footage(self, video: Any, expected_frames: int | None) -> Footage:
         rules = self.config.video
+        if isinstance(video, EncodedVideo):
+            if video.fingerprint != self.adapter.fingerprint:
+                raise UsageError(f"{video!r} was encoded by another model.")
+            return video
         if not isinstance(video, (str, Path)):
             if not isinstance(video, Iterable):
                 raise UsageError(

@@ -17,30 +17,34 @@ from torch import Tensor
 
 from retake.core import config as options
 from retake.core.adapter import ModelAdapter, Prompt
-from retake.core.allowance import Allowance, RatioAllowance
+from retake.core.allowance import (
+    Allowance,
+    CacheAllowance,
+    RatioAllowance,
+    WeightedAllowance,
+)
 from retake.core.backend import Backend
-from retake.core.budget import check_kept, check_room, share_of
+from retake.core.budget import Share, check_kept, check_room, share_of
 from retake.core.chunks import RowChunks, chunks_of_tokens
 from retake.core.compressor import KVCompressor
 from retake.core.config import RunConfig
 from retake.core.engine import Engine, Prefill, Prefilled
-from retake.core.errors import UsageError
-from retake.core.frames import FrameBatch, slices_of
-from retake.core.memory import Compression, VideoMemory
+from retake.core.errors import UsageError, blame
+from retake.core.memory import Compression, StageCost, VideoMemory
 from retake.core.positions import position_policy
 from retake.core.provenance import versions
+from retake.core.scorer import FrameTextScorer
 from retake.core.selector import FrameSelector
 from retake.core.stages import StageClock
 from retake.core.stream import selection_stream
 from retake.core.tokens import Selection, VisualTokens
+from retake.encoding import EncodedSlice, encoded_slices
 from retake.footage import Footage
 
 #: Tokens set aside for a question that is not known when a video is watched.
 DEFAULT_RESERVE = 64
 #: Room for an answer that is set aside at once; a longer one makes more as it grows.
 ANSWER_ROOM = 256
-# Frames encoded at a time.
-_SLICE_FRAMES = 32
 
 #: Called with a stage's name, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -55,6 +59,16 @@ class Parts:
     selector: FrameSelector
     compressor: KVCompressor
     config: RunConfig
+
+    @property
+    def needs_question(self) -> bool:
+        """Whether what is kept of a video depends on the question."""
+        return self.selector.needs_question or self.compressor.needs_question
+
+    @property
+    def scorer(self) -> FrameTextScorer | None:
+        """Who rates frames for the selector."""
+        return getattr(self.selector, "scorer", None) if self.selector.needs_question else None
 
 
 class Watching:
@@ -74,7 +88,10 @@ class Watching:
         self._footage = footage
         self._clock = clock
         self._progress: Progress = progress or (lambda stage, done, total: None)
+        self._question = self._only(questions) if parts.needs_question else None
         prompts = [parts.adapter.prompt(question) for question in questions]
+        guided = parts.compressor.needs_question
+        self._guide = torch.tensor(prompts[0].suffix) if guided else None
         self._prefix = prompts[0].prefix if prompts else parts.adapter.prompt("?").prefix
         # What is there besides video: the text in front, and what closes the video.
         self._text = len(self._prefix) + len(parts.adapter.after_video())
@@ -89,12 +106,14 @@ class Watching:
         self._rows = 0
         self._pivots = 0
         self._prefill: Prefill | None = None
-        self._allowance: Allowance | RatioAllowance | None = None
+        self._allowance: _Allowances = None
 
     def run(self) -> VideoMemory:
         """Watch the footage to its end."""
         self._check_budget()
         chunks = RowChunks(self._chunk_rows)
+        if self._parts.compressor.weighs_chunks:
+            return self._run_whole(chunks)
         for tokens in self._encoded():
             for part in self._selecting(self._stream.push(tokens)):
                 self._prefill_all(chunks.push(part))
@@ -104,6 +123,44 @@ class Watching:
         for part in self._selecting(self._stream.finish()):
             self._prefill_all(self._published(part) if self._rules.reference else chunks.push(part))
         self._prefill_all(chunks.finish())
+        return self._finish()
+
+    def _run_whole(self, chunks: RowChunks) -> VideoMemory:
+        """The same for a compressor that weighs all chunks before the first is prefilled."""
+        waiting: list[Selection] = []
+        for tokens in self._encoded():
+            for part in self._selecting(self._stream.push(tokens)):
+                waiting += chunks.push(part)
+        if not self._stream.steps:
+            raise self._footage.nothing()
+        self._ended = True
+        for part in self._selecting(self._stream.finish()):
+            waiting += chunks.push(part)
+        waiting += chunks.finish()
+        if waiting and self._parts.compressor.evicts:
+            self._weigh(waiting)
+        # Each is let go of once it is in.
+        self._prefill_all(waiting.pop(0) for _ in range(len(waiting)))
+        return self._finish()
+
+    def _weigh(self, chunks: list[Selection]) -> None:
+        """Split the budget among all chunks of the video, as the compressor weighs them."""
+        compressor = self._parts.compressor
+        with blame(compressor, "chunk_weights"), torch.inference_mode():
+            weights = compressor.chunk_weights(chunks)
+        count = len(chunks)
+        if weights.shape != (count,) or not bool((weights > 0).all()) or weights.isinf().any():
+            raise UsageError(
+                f"{type(compressor).__name__}.chunk_weights() must return {count} numbers above 0, "
+                f"but returned {weights!r:.80}."
+            )
+        selected = self._stream.selected
+        share = self._share(selected)
+        self._allowance = WeightedAllowance(
+            share.keep(0, selected), weights.double().tolist(), [len(chunk) for chunk in chunks]
+        )
+
+    def _finish(self) -> VideoMemory:
         if self._prefill is None:
             raise UsageError(
                 f"The selector '{self._parts.config.selector.name}' selected nothing of "
@@ -111,18 +168,35 @@ class Watching:
             )
         return self._memory(self._prefill.finish())
 
+    def _only(self, questions: Sequence[str]) -> str:
+        """The one question that a video is watched for, where what is kept depends on it."""
+        parts, config = self._parts, self._parts.config
+        kind = "selector" if parts.selector.needs_question else "compressor"
+        name = getattr(config, kind).name
+        if len(questions) != 1:
+            given = "none is" if not questions else f"{len(questions)} are"
+            raise UsageError(
+                f"The {kind} '{name}' looks for what is asked about, so a video is watched for "
+                f"one question at a time; {given} given.",
+                hint="Give exactly one question, or use a selector and a compressor that do not "
+                "look at it: then a video is watched once and asked many.",
+            )
+        return questions[0]
+
     def _encoded(self) -> Iterator[VisualTokens]:
         """Visual tokens, a slice of frames at a time."""
-        adapter, clock = self._parts.adapter, self._clock
+        adapter, scorer = self._parts.adapter, self._parts.scorer
         pace = adapter.frames_per_step
-        batches = slices_of(self._footage.batches(), max(pace, _SLICE_FRAMES // pace * pace))
-        for batch in clock.timed(batches, "decode"):
-            with clock.stage("encode"), torch.inference_mode():
-                features = adapter.encode_frames(batch, self._footage.size)
-            self._seen.add(batch)
+        scorers = [] if scorer is None else [scorer]
+        for part in encoded_slices(adapter, self._footage, self._clock, scorers):
+            self._seen.add(part)
             self._progress("watch", len(self._seen), self._footage.planned or 0)
-            times = torch.from_numpy(batch.timestamps[::pace].copy())
-            yield VisualTokens(features, times, self._grid)
+            times = torch.from_numpy(part.timestamps[::pace].copy())
+            fits = None
+            if scorer is not None and self._question is not None:
+                with self._clock.stage("select"), torch.inference_mode():
+                    fits = part.relevance(scorer, self._question, pace)
+            yield VisualTokens(part.features, times, self._grid, fits)
 
     def _selecting(self, parts: Iterator[Selection]) -> Iterator[Selection]:
         """Parts of the selection as they are decided."""
@@ -191,8 +265,8 @@ class Watching:
 
     def _start(self, expected: int | None) -> Prefill:
         """Plan the budget, take memory for it, and prefill the text before the video."""
-        self._allowance = self._plan(expected)
-        largest = self._chunk_tokens()
+        self._allowance = self._allowance or self._plan(expected)
+        largest, spare = self._chunk_tokens(), 0
         kept = largest if expected is None else expected
         if self._allowance is not None:
             if self._rules.budget is not None:
@@ -201,12 +275,14 @@ class Watching:
             elif self._rules.keep_ratio is not None:
                 # A token more a chunk where the published code rounds up.
                 kept = int(self._rules.keep_ratio * kept) + kept // largest + 1
-            kept = max(0, kept) + (largest if expected is None else min(largest, expected))
-        spare = self._reserve + min(self._parts.config.generate.max_new_tokens, ANSWER_ROOM)
+            kept = max(0, kept)
+            largest = largest if expected is None else min(largest, expected)
+            spare = largest + (0 if self._guide is None else len(self._guide))
+        spare += self._reserve + min(self._parts.config.generate.max_new_tokens, ANSWER_ROOM)
         ids = torch.tensor(self._prefix, dtype=torch.long, device=self._parts.adapter.device)
         policy = position_policy(self._rules.positions, published=self._rules.reference)
         engine = Engine(self._parts.adapter, self._parts.compressor, policy, self._parts.backend)
-        return engine.start(ids, self._text + max(1, kept) + spare)
+        return engine.start(ids, self._text + spare, max(1, kept), self._guide)
 
     def _seconds(self, chunk: Selection) -> Tensor | None:
         """Seconds from the video's start to each token's step; None where no family asks.
@@ -223,21 +299,27 @@ class Watching:
         times = torch.from_numpy(self._seen.times()[:: adapter.frames_per_step])
         return (times - times[0]).float().to(chunk.steps.device)[chunk.steps]
 
-    def _plan(self, expected: int | None) -> Allowance | RatioAllowance | None:
+    def _plan(self, expected: int | None) -> "_Allowances":
         """How the compressor's budget is spent; None for one that never evicts."""
         rules, text = self._rules, self._text + self._reserve
         if not self._parts.compressor.evicts:
             return None
+        whole = self._parts.compressor.scope == "cache"
         if rules.budget is not None and not rules.reference:
+            if whole:
+                return CacheAllowance(limit=rules.budget - text)
             return Allowance(budget=rules.budget, text=text, expected=expected)
-        return RatioAllowance(
-            share_of(
-                video=expected,
-                text=text,
-                budget=rules.budget,
-                keep_ratio=rules.keep_ratio,
-                published=rules.reference,
-            )
+        share = self._share(expected)
+        return CacheAllowance(share=share) if whole else RatioAllowance(share)
+
+    def _share(self, video: int | None) -> Share:
+        """The share of a video of so many tokens that the budget or the ratio leaves it."""
+        return share_of(
+            video=video,
+            text=self._text + self._reserve,
+            budget=self._rules.budget,
+            keep_ratio=self._rules.keep_ratio,
+            published=self._rules.reference,
         )
 
     def _check_reference(self) -> None:
@@ -282,12 +364,7 @@ class Watching:
         if self._rules.keep_ratio is not None and not self._rules.reference:
             check_kept(self._rules.keep_ratio, self._stream.selected)
         source = self._footage.source()
-        costs = [
-            attrs.evolve(cost, background_seconds=self._footage.background_seconds())
-            if cost.name == "decode"
-            else cost
-            for cost in self._clock.costs()
-        ]
+        costs = [*self._footage.costs, *with_background(self._clock, self._footage)]
         return VideoMemory(
             cache=prefilled.cache,
             next_position=prefilled.next_position,
@@ -296,6 +373,7 @@ class Watching:
             frames=self._footage.frames(*self._seen.columns()),
             video=self._footage.info(),
             source=source,
+            question=self._question,
             costs=tuple(costs),
             config={
                 **options.unstructure(self._parts.config),
@@ -315,7 +393,7 @@ class Watching:
             tokens_per_step=self._grid[0] * self._grid[1],
             tokens_seen=seen,
             tokens_selected=stream.selected,
-            tokens_kept=tuple(len(kept) for kept in prefilled.kept),
+            tokens_kept=prefilled.tokens_kept,
             pivots=self._pivots,
             pivots_kept=prefilled.pivots_kept,
             text_tokens=self._text,
@@ -325,11 +403,14 @@ class Watching:
             kv_bytes_full=pair * len(prefilled.kept) * (self._text + seen),
             kv_bytes=cache.nbytes(),
             kv_bytes_reserved=cache.reserved_bytes(),
-            notes=tuple(self._notes(max(map(len, prefilled.kept)))),
+            notes=tuple(self._notes(sum(prefilled.tokens_kept) // len(prefilled.tokens_kept))),
         )
 
     def _notes(self, held: int) -> Iterator[str]:
-        """What the user should know of how the budget was met; `held` tokens of video are kept."""
+        """What the user should know of how the budget was met.
+
+        `held` tokens of the video are kept in an average layer.
+        """
         if not isinstance(self._allowance, Allowance):
             return
         planned, came = self._footage.planned, len(self._seen)
@@ -350,6 +431,17 @@ class Watching:
             yield f"{held} tokens of the video are kept where the budget has room for {possible}."
 
 
+_Allowances = Allowance | RatioAllowance | CacheAllowance | WeightedAllowance | None
+
+
+def with_background(clock: StageClock, footage: Footage) -> Iterator[StageCost]:
+    """What stages cost; decoding with the time that was spent on it beside the run."""
+    for cost in clock.costs():
+        if cost.name == "decode":
+            cost = attrs.evolve(cost, background_seconds=footage.background_seconds())
+        yield cost
+
+
 class _Seen:
     """Which frames were looked at, and how many are still to come."""
 
@@ -363,7 +455,7 @@ class _Seen:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, batch: FrameBatch) -> None:
+    def add(self, batch: EncodedSlice) -> None:
         self._indices.append(batch.indices)
         self._times.append(batch.timestamps)
         self._count += len(batch)

@@ -1,9 +1,11 @@
 """What each chunk may keep while the video is still arriving and its length is only expected."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import attrs
 
+from retake.core.apportion import apportion
 from retake.core.budget import Share, check_room
 
 
@@ -88,6 +90,49 @@ class Allowance:
         self._base, self._ratio, self._kept = 0, fair, share
         self.thinned += 1
         return share
+
+
+@attrs.define
+class CacheAllowance:
+    """For a compressor that evicts from the whole cache, which is filled from the start.
+
+    A ration is what the whole video so far may keep.
+
+    Attributes:
+        share: of the video that is kept, where a ratio is asked for.
+        limit: tokens that the video may keep, where a budget is.
+    """
+
+    share: Share | None = None
+    limit: int | None = None
+    _seen: int = 0
+
+    def next(self, chunk: int, expected: int | None) -> Ration:
+        """The ration of the video up to and with the next chunk."""
+        self._seen += chunk
+        if self.limit is not None:
+            return Ration(min(self._seen, self.limit))
+        assert self.share is not None
+        whole = self.share.keep(0, max(self._seen, expected or 0))
+        return Ration(min(self._seen, whole))
+
+
+class WeightedAllowance:
+    """For chunks that are all there and are not worth the same: rations in proportion.
+
+    Args:
+        total: tokens that the video may keep.
+        weights: what a token of each chunk is worth against the others.
+        sizes: tokens of each chunk.
+    """
+
+    def __init__(self, total: int, weights: Sequence[float], sizes: Sequence[int]) -> None:
+        worth = [weight * size for weight, size in zip(weights, sizes, strict=True)]
+        self._rations = iter(apportion(min(total, sum(sizes)), worth, sizes))
+
+    def next(self, chunk: int, expected: int | None) -> Ration:
+        """The ration of the next chunk."""
+        return Ration(next(self._rations))
 
 
 @attrs.define

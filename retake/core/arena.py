@@ -54,6 +54,11 @@ class ArenaLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         """Say the positions `[A, Q]` of the tokens that the next `update` brings."""
         self._pending = positions
 
+    @property
+    def device(self) -> torch.device:
+        """Where the pairs are."""
+        return self.keys.device
+
     def cached_positions(self) -> Tensor:
         """`[A, length]`, a view."""
         return self.positions[:, : self.length]
@@ -213,6 +218,10 @@ class ArenaCache(Cache):
     def lengths(self) -> list[int]:
         """Pairs held by each layer."""
         return [layer.length for layer in self.layers]
+
+    def mean_length(self) -> int:
+        """Pairs held by an average layer, rounded up."""
+        return -(-sum(self.lengths()) // len(self.layers))
 
     def nbytes(self) -> int:
         """Bytes of all pairs held."""

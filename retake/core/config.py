@@ -244,7 +244,9 @@ def _reason(error: Exception) -> str:
 
 def unstructure(options: Any) -> dict[str, Any]:
     """Options as plain data, fit for JSON and YAML."""
-    return attrs.asdict(options, filter=lambda field, value: field.name != "of" or value is not None)
+    return attrs.asdict(
+        options, filter=lambda field, value: field.name != "of" or value is not None
+    )
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,8 +45,9 @@ class HeadsLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         return torch.cat([head.cached_positions() for head in self.heads], dim=1)
 
     @property
-    def keys_device(self) -> torch.device:
-        return self.heads[0].keys.device
+    def device(self) -> torch.device:
+        """Where the pairs are."""
+        return self.heads[0].device
 
     def cached_positions(self) -> Tensor:
         """Of all heads' pairs, `[A, Σ L]`, ascending in time."""

@@ -63,12 +63,13 @@ class Compression:
         steps_dropped: steps fewer once selected.
         tokens_seen: visual tokens of the whole video.
         tokens_selected: those that entered the language model.
-        tokens_kept: those left in each layer's cache.
+        tokens_kept: those left in each layer's cache; where its heads hold different ones, the
+            mean over heads.
         pivots: selected tokens that are pivots.
         pivots_kept: pivots left, in each layer.
         text_tokens: tokens of the prompt in front of the video, and those that close it.
         reserved: tokens set aside for the question.
-        budget: tokens asked for, or None.
+        budget: tokens asked for, or None; where layers share it, that of an average one.
         keep_ratio: fraction asked for, or None.
         kv_bytes_full: KV bytes had nothing been selected or evicted.
         kv_bytes: KV bytes of the pairs in the memory.
@@ -126,16 +127,17 @@ class VideoMemory:
         next_position: the position the model itself would give the first token of text
             after the video, had nothing been evicted.
         kept: for each layer, int64 numbers of the selected tokens that were kept, as NumPy
-            arrays.
+            arrays; where its heads differ, of those that any of them kept.
         video: what is known of the file; None when frames came from elsewhere.
         frames: which frames were looked at.
         compression: asked and achieved.
         costs: time and memory of each stage.
         config: the whole resolved configuration.
         source: the video's size and hash; None where they were not taken.
+        question: the only one that it answers, where what was kept depends on it; else None.
     """
 
-    cache: ArenaCache = attrs.field(repr=lambda c: f"{c.lengths()[0]} pairs × {len(c.layers)}")
+    cache: ArenaCache = attrs.field(repr=lambda c: f"{c.mean_length()} pairs × {len(c.layers)}")
     next_position: int
     kept: tuple[Any, ...] = attrs.field(repr=False)
     compression: Compression
@@ -144,6 +146,7 @@ class VideoMemory:
     costs: tuple[StageCost, ...] = ()
     config: dict[str, Any] = attrs.field(factory=dict, repr=False)
     source: Source | None = None
+    question: str | None = None
 
     def save(self, path: str | Path) -> Path:
         """Write the memory to one file, from which `retake.load_memory` makes it again.
@@ -152,7 +155,8 @@ class VideoMemory:
         file there is refused.
 
         Raises:
-            UsageError: `path` is no place to write a memory at.
+            UsageError: `path` is no place to write a memory at, or the memory is of a kind that
+                no file holds: made for one question, or with heads that hold different pairs.
             MemoryFileError: the system refuses to write it, such as with a full disk.
         """
         from retake.core.memory_file import save_memory
@@ -172,7 +176,7 @@ class Answer:
         cache_tokens: pairs in each layer once the question was prefilled.
         first_token_seconds: time to the first token (TTFT), counted from the question.
         token_seconds: time per further token (TPOT); None with fewer than two.
-        over_budget: tokens by which the cache exceeds the budget once the question is in;
+        over_budget: tokens by which an average layer exceeds the budget once the question is in;
             more than zero only where the question is longer than what was reserved for it.
         memory: what it was asked of.
         alternatives: further sequences, where several were asked for.

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from retake.core.arena import ASKING_ROOM, ArenaCache, ArenaLayer
+from retake.core.errors import UsageError
+from retake.core.heads import HeadsLayer
 from retake.core.memory import VideoMemory
 from retake.core.memory_file.consistency import PARTS, check, name_of
 from retake.core.memory_file.container import read, write
@@ -32,10 +34,27 @@ def save_memory(memory: VideoMemory, path: str | Path) -> Path:
     """Write a memory to one file; see `VideoMemory.save`."""
     target = Path(path).expanduser()
     check_target(target)
+    _check_kept(memory)
     document, tensors = describe(memory), _tensors(memory)
     with replacing(target) as file:
         write(file, document, tensors)
     return target
+
+
+def _check_kept(memory: VideoMemory) -> None:
+    """Refuse what no file holds."""
+    if memory.question is not None:
+        raise UsageError(
+            "This memory answers one question only, so there is nothing to keep it for.",
+            hint="A selector and a compressor that do not look at the question make memories "
+            "that are asked again.",
+        )
+    if any(isinstance(layer, HeadsLayer) for layer in memory.cache.layers):
+        raise UsageError(
+            "A memory whose heads hold different pairs cannot be kept in a file.",
+            hint="Ask it in the process that watched, or watch without a budget across heads "
+            "(adakv).",
+        )
 
 
 def load_memory(
@@ -94,8 +113,7 @@ def on_device(
     """
     devices = _devices(device, len(memory.cache.layers))
     if all(
-        layer.keys.device == there
-        for layer, there in zip(memory.cache.layers, devices, strict=True)
+        layer.device == there for layer, there in zip(memory.cache.layers, devices, strict=True)
     ):
         return memory
     layers = [
