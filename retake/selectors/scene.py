@@ -18,8 +18,8 @@ class Scene(FrameSelector):
     A step begins a shot where its features differ from the previous step's (one minus the
     cosine similarity, mean over patches) by much more than is usual around it: more than
     `threshold` times the median of the steps nearby. An adaptive threshold, because what a moving
-    camera changes from step to step is no cut. Every shot keeps one step while there is room, the
-    longest first; what is left is shared in proportion to length.
+    camera changes from step to step is no cut. Shots keep steps in proportion to their length,
+    but each at least one; where there is no room for that, the longest keep one each.
 
     Cuts are found in features and not in pixels, as film tools such as PySceneDetect find them:
     selectors see a video after it was encoded, a stream never holds all its frames, and features
@@ -85,16 +85,25 @@ def shares(lengths: Tensor, count: int) -> Tensor:
         lengths: int64 `[S]`, together at least `count`.
         count: steps to keep of all.
     """
-    shots, counts = len(lengths), torch.zeros_like(lengths)
-    longest_first = lengths.argsort(descending=True, stable=True)
-    counts[longest_first[:count]] = 1
-    left, room = max(0, count - shots), lengths - 1
-    total = max(1, int(room.sum()))
+    counts = torch.zeros_like(lengths)
+    counts[lengths.argsort(descending=True, stable=True)[:count]] = 1
+    if count <= len(lengths):
+        return counts
+    # Shots too short for one step in proportion have theirs; the others share the rest.
+    large = torch.ones_like(lengths, dtype=torch.bool)
+    while (small := large & (lengths * _left(counts, large, count) < lengths[large].sum())).any():
+        large &= ~small
     # In whole numbers, so that nothing is lost: the largest remainders get what rounding left.
-    counts += left * room // total
-    remainders = (left * room % total).argsort(descending=True, stable=True)
-    counts[remainders[: count - int(counts.sum())]] += 1
+    shared, total = lengths * large * _left(counts, large, count), lengths[large].sum()
+    counts = torch.where(large, shared // total, counts)
+    order = (shared % total).argsort(descending=True, stable=True)
+    counts[order[: count - int(counts.sum())]] += 1
     return counts
+
+
+def _left(counts: Tensor, large: Tensor, count: int) -> int:
+    """How many of `count` steps are left when the other shots have theirs."""
+    return count - int(counts[~large].sum())
 
 
 def _spread(begins: Tensor, lengths: Tensor, counts: Tensor) -> Tensor:

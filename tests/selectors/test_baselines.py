@@ -1,4 +1,4 @@
-"""The baselines: every step, and evenly spaced steps."""
+"""The baselines: every step, evenly spaced steps, and steps drawn by chance."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from retake.core.options import count_of
 from retake.core.tokens import VisualTokens
 from retake.selectors.none import NoSelection
+from retake.selectors.random import Random
 from retake.selectors.uniform import Uniform
 
 
@@ -61,3 +62,23 @@ def test_none_keeps_all_and_needs_no_future() -> None:
     assert chosen.steps.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert not chosen.pivots.any()
     assert NoSelection().lookahead == 0
+
+
+@given(st.integers(1, 200), st.floats(0.001, 1.0), st.integers(0, 9))
+def test_random_is_a_draw_by_its_seed(steps: int, ratio: float, seed: int) -> None:
+    """Distinct steps in order, the same whenever the seed and the length are."""
+    tokens = _video(steps, 1)
+    kept = Random(keep_ratio=ratio, seed=seed).select(tokens).steps
+    assert len(kept) == count_of(ratio, steps)
+    assert (kept.diff() > 0).all()
+    assert torch.equal(kept, Random(keep_ratio=ratio, seed=seed).select(_video(steps, 1)).steps)
+
+
+def test_random_prefers_no_step() -> None:
+    """Over many seeds every step is kept about as often, and seeds differ."""
+    tokens = _video(20, 1)
+    kept = torch.stack([Random(seed=seed).select(tokens).steps for seed in range(400)])
+    counts = kept.flatten().bincount(minlength=20)
+    assert counts.min() > 150
+    assert counts.max() < 250
+    assert len(kept.unique(dim=0)) > 390
