@@ -105,8 +105,10 @@ def command(
     from .steps import configure, from_anywhere
 
     config = from_anywhere(configure(given, DEFAULTS))
+    # Whatever is wrong with it should not wait for videos that are made, or a model.
+    resolved = api.resolve(config)
     if show_config:
-        click.echo(configuration.to_yaml(api.resolve(config)), nl=False)
+        click.echo(configuration.to_yaml(resolved), nl=False)
         return
     named = find_benchmark(benchmark, given["benchmark_option"])
     if output is None:
@@ -118,6 +120,7 @@ def command(
             folder,
             named,
             config,
+            resolved,
             shown,
             limit=limit,
             batch=batch,
@@ -156,6 +159,7 @@ def _evaluate(
     folder: Path,
     named: "tuple[str, Benchmark]",
     config: "RunConfig",
+    resolved: "RunConfig",
     shown: "Shown",
     *,
     limit: int | None,
@@ -164,7 +168,6 @@ def _evaluate(
     fail_fast: bool,
 ) -> "RunRecords":
     """Begin the run or go on with it, and answer what is pending."""
-    from retake import api
     from retake.evaluation.folder import RunFolder, check_header
     from retake.evaluation.records import is_run, read_run
     from retake.evaluation.running import Run, chosen, evaluate, header_of
@@ -173,7 +176,7 @@ def _evaluate(
 
     named[1].make(shown.making)
     samples = chosen(named[1], limit)
-    planned = header_of(folder, named, samples, api.resolve(config), limit=limit, batch=batch)
+    planned = header_of(folder, named, samples, resolved, limit=limit, batch=batch)
     # Before a model of many gigabytes is loaded for nothing.
     check_header(folder, planned)
     if is_run(folder) and read_run(folder).complete:

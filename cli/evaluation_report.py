@@ -82,7 +82,7 @@ def _rows(run: RunRecords, costs: Mapping[str, Any]) -> Iterator[tuple[str, str]
     if run.samples:
         yield "Budget", _budget(config["prefill"], costs)
         yield "KV cache", _cache(costs)
-        yield "Time", _time(costs)
+        yield "Time", _time(run, costs)
         yield "Speed", _speed(costs)
 
 
@@ -122,14 +122,20 @@ def _cache(costs: Mapping[str, Any]) -> str:
     return f"{units.memory(round(full))} → {units.memory(round(kept))} ({share}; means)"
 
 
-def _time(costs: Mapping[str, Any]) -> str:
+def _time(run: RunRecords, costs: Mapping[str, Any]) -> str:
     spent = {name: each["total"] for name, each in costs["seconds"].items()}
     answering = spent.pop("answer", 0.0)
-    watches = units.count(costs["watches"])
+    # One encoding serves all questions about a video, and stands in the costs of each watch.
+    each = ", each as if it decoded and encoded alone" if _anew(run) else ""
     return (
-        f"{units.seconds(sum(spent.values()))} watching ({watches} times), "
-        f"{units.seconds(answering)} answering"
+        f"{units.seconds(sum(spent.values()))} watching ({units.count(costs['watches'])} times"
+        f"{each}), {units.seconds(answering)} answering"
     )
+
+
+def _anew(run: RunRecords) -> bool:
+    """Whether videos were watched anew for each question."""
+    return any(video.question is not None for video in run.videos)
 
 
 def _speed(costs: Mapping[str, Any]) -> str:

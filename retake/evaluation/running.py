@@ -28,7 +28,7 @@ from retake.video_model import VideoModel
 from retake.watching import Progress
 
 #: The stages whose times a sample carries; its watch has all of them.
-STAGES = ("decode", "encode", "select", "prefill", "answer")
+STAGES = ("decode", "encode", "look", "select", "prefill", "answer")
 #: What goes wrong with one video, and says nothing about the next.
 OF_ONE_VIDEO = (VideoError, torch.OutOfMemoryError, MemoryError)
 
@@ -121,7 +121,8 @@ class Run:
         self, model: VideoModel, video: Any, samples: Sequence[Sample], progress: Progress | None
     ) -> None:
         """Encode once, watch for each question that is pending."""
-        encoded = model.encode(video) if isinstance(video, str | Path) else video
+        whole = isinstance(video, str | Path)
+        encoded = model.encode(video, progress=progress) if whole else video
         for sample in self.pending(samples):
             memory = model.watch(encoded, questions=[sample.question], progress=progress)
             watch = self.folder.add_video(sample.video, sample.question, memory)

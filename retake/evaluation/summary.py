@@ -23,7 +23,7 @@ from retake.evaluation.statistics import estimate
 CROSSED = (("depth", "seconds"), ("kind", "seconds"))
 
 #: Stages of watching, spent once a watch; an answer's are its own.
-WATCHING = ("decode", "encode", "select", "prefill")
+WATCHING = ("decode", "encode", "look", "select", "prefill")
 
 _MOST_LEVELS = 12  # different numbers that are shown one by one; more are shown in ranges
 _NAMES = ("seed",)  # numbers that only tell things apart: never put in ranges

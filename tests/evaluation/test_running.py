@@ -44,7 +44,7 @@ class Model:
         self.encoded: list[str] = []
         self.asked: list[list[str]] = []
 
-    def encode(self, video: Path) -> str:
+    def encode(self, video: Path, *, progress: Any = None) -> str:
         self._check(str(video))
         self.encoded.append(str(video))
         return f"encoded {video}"
