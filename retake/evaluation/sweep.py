@@ -15,7 +15,7 @@ import attrs
 
 from retake.core.benchmark import Sample
 from retake.core.config import RunConfig
-from retake.core.errors import PartError, RetakeError, RunFolderError, UsageError
+from retake.core.errors import RetakeError, RunFolderError, UsageError
 from retake.core.scorer import FrameTextScorer
 from retake.encoding import EncodedVideo
 from retake.evaluation import sweep_folder
@@ -138,7 +138,7 @@ class _Sweeping:
                 pending = [each for each in working if each.run.pending(samples)]
                 if pending:
                     self._watcher.video(number, len(self._videos), path)
-                    self._video(pending, samples)
+                    self._video(loaded, pending, samples)
 
     def _open(self, cell: Cell, loaded: VideoModel, stack: ExitStack) -> _Open | None:
         """A cell's model and run; None where it is given up."""
@@ -171,36 +171,49 @@ class _Sweeping:
             ),
         )
 
-    def _video(self, pending: Sequence[_Open], samples: Sequence[Sample]) -> None:
+    def _video(
+        self, loaded: VideoModel, pending: Sequence[_Open], samples: Sequence[Sample]
+    ) -> None:
         """One video in every cell that has questions about it left."""
         done = 0
         for some in _alike(pending, lambda each: each.cell.config.video):
-            encoded = self._encoded(some, samples)
+            encoder = _framed(loaded, some[0].cell.config)
+            encoded = self._encoded(encoder, some, samples)
             for each in some:
                 done += 1
                 if encoded is not None and not each.given_up:
                     self._watcher.cell(done, len(pending), each.cell.name)
                     self._answer(each, encoded, samples)
 
-    def _encoded(self, some: Sequence[_Open], samples: Sequence[Sample]) -> EncodedVideo | None:
+    def _encoded(
+        self, encoder: VideoModel, some: Sequence[_Open], samples: Sequence[Sample]
+    ) -> EncodedVideo | None:
         """A video, encoded once for all of these cells; None where it cannot be."""
-        video, told = samples[0].video, self._watcher.told
-        scorers = list(dict.fromkeys(each.scorer for each in some if each.scorer))
+        video = samples[0].video
         try:
-            return some[0].model.encode(video, scorers=scorers, progress=told)
+            return encoder.encode(video, scorers=_scorers(some), progress=self._watcher.told)
         except OF_ONE_VIDEO as error:
             for each in some:
                 each.run.fail(samples, error)
             return None
-        except PartError as error:
-            # Only who needs the scorer has to do without.
-            for each in some:
-                if each.scorer:
-                    self._give_up(each, error)
-            left = [each for each in some if not each.given_up]
+        except RetakeError:
+            left = self._with_working_scorers(encoder, some, video)
             if len(left) == len(some):
                 raise
-            return self._encoded(left, samples) if left else None
+            return self._encoded(encoder, left, samples) if left else None
+
+    def _with_working_scorers(
+        self, encoder: VideoModel, some: Sequence[_Open], video: Path
+    ) -> list[_Open]:
+        """The cells left once those are given up whose scorer fails when asked alone."""
+        for scorer in _scorers(some):
+            try:
+                encoder.encode(video, scorers=[scorer])
+            except RetakeError as error:
+                for each in some:
+                    if each.scorer == scorer:
+                        self._give_up(each, error)
+        return [each for each in some if not each.given_up]
 
     def _answer(self, each: _Open, encoded: EncodedVideo, samples: Sequence[Sample]) -> None:
         try:
@@ -220,17 +233,26 @@ class _Sweeping:
         self._watcher.given_up(failure)
 
 
+def _framed(loaded: VideoModel, config: RunConfig) -> VideoModel:
+    """The loaded model, looking at the frames that a configuration says."""
+    frames = attrs.evolve(loaded.config, video=config.video)
+    return VideoModel(loaded.adapter, loaded.backend, loaded.selector, loaded.compressor, frames)
+
+
 def _with_config(loaded: VideoModel, config: RunConfig) -> VideoModel:
     """The loaded model with everything else of a configuration."""
-    frames = attrs.evolve(loaded.config, video=config.video)
-    model = VideoModel(loaded.adapter, loaded.backend, loaded.selector, loaded.compressor, frames)
-    return model.with_parts(
+    return _framed(loaded, config).with_parts(
         selector=config.selector,
         compressor=config.compressor,
         prefill=config.prefill,
         generate=config.generate,
         seed=config.seed,
     )
+
+
+def _scorers(some: Iterable[_Open]) -> list[FrameTextScorer]:
+    """Who must look at the frames for any of the cells."""
+    return list(dict.fromkeys(each.scorer for each in some if each.scorer is not None))
 
 
 def _alike(items: Iterable[Any], key: Callable[[Any], Any]) -> list[list[Any]]:
