@@ -119,3 +119,12 @@ def test_pivots_share_by_the_same_rule() -> None:
     ahead = scores.topk(3).indices
     values[ahead] = -1
     assert kept == sorted([*ahead.tolist(), *values.topk(3).indices.tolist()])
+
+
+def test_equal_values_go_to_the_earlier() -> None:
+    """Where values say nothing, the earliest of what redundancy left over stay."""
+    chunk = _frames(8, values=torch.zeros(2, 32, 8))
+    assert InfiniPotV(temporal=0).compress(chunk, 3).tolist() == [0, 1, 2]
+    ahead = InfiniPotV().score(chunk).topk(5).indices.tolist()
+    left = [at for at in range(32) if at not in ahead]
+    assert InfiniPotV().compress(chunk, 10).tolist() == sorted(ahead + left[:5])
