@@ -179,8 +179,11 @@ def _evaluate(
     planned = header_of(folder, named, samples, resolved, limit=limit, batch=batch)
     # Before a model of many gigabytes is loaded for nothing.
     check_header(folder, planned)
-    if is_run(folder) and read_run(folder).complete:
-        return read_run(folder)
+    if is_run(folder):
+        found = read_run(folder)
+        # Another folder may hold another model, which only loading it can tell.
+        if found.complete and found.header.config["model"]["path"] == resolved.model.path:
+            return found
     model, _ = steps.load(config, shown.told)
     header = header_of(folder, named, samples, model.config, model, limit=limit, batch=batch)
     with RunFolder(folder, header, resume=resume) as kept:

@@ -146,7 +146,8 @@ def _speed(costs: Mapping[str, Any]) -> str:
 
 def _warnings(run: RunRecords, costs: Mapping[str, Any]) -> Iterator[str]:
     for failure in run.failures[:_FAILURES]:
-        yield f"{failure.reason} {len(failure.samples)} of its questions are unanswered."
+        about = "" if failure.video in failure.reason else f"{failure.video}: "
+        yield f"{about}{failure.reason} {len(failure.samples)} of its questions are unanswered."
     if len(run.failures) > _FAILURES:
         yield f"{len(run.failures) - _FAILURES} more videos failed (failures.jsonl has them)."
     if run.failures:

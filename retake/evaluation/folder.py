@@ -1,6 +1,7 @@
 """A run's folder as its one writer has it: begun or gone on with, and added to line by line."""
 
 import json
+import os
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -205,9 +206,11 @@ def check_place(folder: Path, *, resume: bool) -> None:
                 raise UsageError(
                     f"Cannot make the folder '{folder}': there is no folder '{folder.parent}'."
                 )
+            _check_writable(folder.parent)
             return
         if not folder.is_dir():
             raise UsageError(f"'{folder}' is a file; a run is written into a folder.")
+        _check_writable(folder)
         names = {path.name for path in folder.iterdir()}
     except OSError as error:
         raise UsageError(f"Cannot look into '{folder}': {error.strerror}.") from error
@@ -224,6 +227,11 @@ def check_place(folder: Path, *, resume: bool) -> None:
             f"'{folder}' holds a run already, begun {was.created}.",
             hint="--resume goes on with it; another folder takes a new one.",
         )
+
+
+def _check_writable(folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"Nothing can be written in the folder '{folder}'.")
 
 
 def check_header(folder: Path, header: RunHeader) -> None:

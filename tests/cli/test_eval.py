@@ -16,6 +16,7 @@ import yaml
 from retake.datasets.scenes.benchmark import Scenes
 from retake.evaluation.locking import FolderLock
 from retake.evaluation.records import read_run
+from retake.models.embedded import checkpoint_path
 from tests.cli.conftest import Run
 
 _LENGTHS = "lengths=[8,16]"
@@ -243,12 +244,22 @@ def test_another_run_is_not_mixed_in(
 
 
 def test_another_model_is_not_mixed_in(
-    retake: Run, run: Path, scenes: Path, checkpoint: Path
+    retake: Run, run: Path, done: Path, scenes: Path, checkpoint: Path
 ) -> None:
-    """Its fingerprint tells, wherever it is kept."""
-    result = retake(*line(scenes, run, *_SAME, "--resume", "--model", checkpoint))
-    assert result.code == 2
-    assert "the model's fingerprint: was " in result.err
+    """Its fingerprint tells, wherever it is kept; also where nothing is left to be answered."""
+    for folder in (run, done):
+        result = retake(*line(scenes, folder, *_SAME, "--resume", "--model", checkpoint))
+        assert result.code == 2
+        assert "the model's fingerprint: was " in result.err
+
+
+def test_the_same_model_elsewhere(
+    retake: Run, run: Path, done: Path, scenes: Path, tmp_path: Path
+) -> None:
+    """A copy of the shipped checkpoint is the shipped model."""
+    copy = shutil.copytree(checkpoint_path(), tmp_path / "copy")
+    assert retake(*line(scenes, run, *_SAME, "--resume", "--model", copy)).code == 0
+    assert timeless(run) == timeless(done)
 
 
 def test_two_writers(retake: Run, run: Path, scenes: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from retake.core.errors import RunFolderError, UsageError
 from retake.core.memory import StageCost
-from retake.evaluation.folder import RunFolder
+from retake.evaluation.folder import RunFolder, check_place
 from retake.evaluation.journal import Journal
 from retake.evaluation.records import Session, read_run
 from tests.evaluation.making import answered, header, memory, samples
@@ -303,6 +303,17 @@ def test_a_folder_nobody_may_write() -> None:
     """The system's reason is given; in /proc not even root makes one."""
     with pytest.raises(UsageError, match=r"Cannot make the folder '/proc/run': \w+"):
         RunFolder(Path("/proc/run"), header())
+
+
+@pytest.mark.parametrize("place", ["new", "there"])
+def test_a_folder_that_is_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Found out before anything is made for the run."""
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UsageError, match="Nothing can be written in the folder"):
+        check_place(tmp_path / place, resume=False)
 
 
 def test_two_writers(run: Path) -> None:
