@@ -11,6 +11,8 @@ from retake.core.options import count_of, fraction
 from retake.core.selector import FrameSelector
 from retake.core.tokens import Selection, VisualTokens
 
+_STEPS = 64  # compared together
+
 
 @attrs.frozen
 class MaLmm(FrameSelector):
@@ -33,37 +35,11 @@ class MaLmm(FrameSelector):
     hard: bool = False
 
     def select(self, tokens: VisualTokens) -> Selection:
-        bank = tokens.features
-        sizes = torch.ones(bank.shape[:2], dtype=torch.float32, device=bank.device)
-        steps = torch.arange(tokens.steps, device=bank.device)[:, None].repeat(1, tokens.patches)
+        bank = MemoryBank(tokens.features, per_patch=self.per_patch, hard=self.hard)
         for _ in range(tokens.steps - count_of(self.keep_ratio, tokens.steps)):
-            bank, sizes, steps = self._merge_once(bank, sizes, steps)
-        return Selection.of_rows(bank, steps, None, tokens)
-
-    def _merge_once(
-        self, bank: Tensor, sizes: Tensor, steps: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """One step fewer: `[T, N, C]`, `[T, N]`, `[T, N]` become `[T-1, …]`."""
-        alike = F.cosine_similarity(bank[:-1], bank[1:], dim=-1)
-        if not self.per_patch:
-            alike = alike.mean(dim=1, keepdim=True).expand_as(alike)
-        earlier = alike.argmax(dim=0)
-        # Row r of the shorter bank comes from row r before the row that goes, from r + 1 after.
-        gone = earlier if self.hard else earlier + 1
-        rows = torch.arange(bank.shape[0] - 1, device=bank.device)[:, None]
-        chosen = rows + (rows >= gone)
-        places = chosen[..., None].expand(-1, -1, bank.shape[2])
-        shorter, counts = bank.gather(0, places), sizes.gather(0, chosen)
-        if not self.hard:
-            pair = torch.stack((earlier, earlier + 1))
-            weights = sizes.gather(0, pair)
-            tokens = bank.gather(0, pair[..., None].expand(-1, -1, bank.shape[2]))
-            total = weights.sum(dim=0)
-            mean = (tokens.float() * weights[..., None]).sum(dim=0) / total[:, None]
-            merged = rows == earlier
-            shorter = torch.where(merged[..., None], mean.to(bank.dtype), shorter)
-            counts = torch.where(merged, total, counts)
-        return shorter, counts, steps.gather(0, chosen)
+            bank.merge_once()
+        features, steps, _ = bank.rows()
+        return Selection.of_rows(features, steps, None, tokens)
 
 
 @attrs.frozen
@@ -86,3 +62,89 @@ class MaLmmHard(FrameSelector):
 
     def select(self, tokens: VisualTokens) -> Selection:
         return MaLmm(self.keep_ratio, self.per_patch, hard=True).select(tokens)
+
+
+class MemoryBank:
+    """Steps that are merged two by two; every patch has its own neighbours.
+
+    Each merge touches one pair and its two neighbours. Nothing is moved: who follows whom is
+    kept as links, between two slots that stand for the ends.
+
+    Args:
+        features: `[T, N, C]`; left as they are.
+        per_patch: each patch merges its own most similar pair, or all the same.
+        hard: drop the earlier of the two instead of averaging them.
+        sizes: float32 `[T, N]`, how many steps each token stands for; 1 by default.
+    """
+
+    def __init__(
+        self, features: Tensor, *, per_patch: bool, hard: bool, sizes: Tensor | None = None
+    ) -> None:
+        steps, patches, _ = features.shape
+        self._per_patch, self._hard = per_patch, hard
+        self._bank = features if hard else features.clone()
+        self._columns = torch.arange(patches, device=features.device)
+        slots = torch.arange(steps + 2, device=features.device)[:, None].repeat(1, patches)
+        self._before, self._after = slots - 1, slots + 1
+        self._sizes = torch.ones(slots.shape, device=features.device)
+        if sizes is not None:
+            self._sizes[1:-1] = sizes
+        self._gone = torch.zeros_like(slots, dtype=torch.bool)
+        #: How alike the token of a slot is to the next one that is left.
+        self._alike = features.new_full(slots.shape, -torch.inf)
+        for start in range(0, steps - 1, _STEPS):
+            stop = min(start + _STEPS, steps - 1)
+            pairs = features[start:stop], features[start + 1 : stop + 1]
+            self._alike[start + 1 : stop + 1] = F.cosine_similarity(*pairs, dim=-1)
+
+    def merge_once(self) -> None:
+        """One step fewer."""
+        alike = self._alike if self._per_patch else self._alike.mean(dim=1, keepdim=True)
+        first = alike.argmax(dim=0).expand_as(self._columns)
+        second = self._of(self._after, first)
+        before, after = self._of(self._before, first), self._of(self._after, second)
+        if self._hard:
+            kept, gone = second, first
+        else:
+            kept, gone = first, second
+            self._average(first, second)
+        self._put(self._gone, gone, True)
+        self._put(self._alike, gone, -torch.inf)
+        for early, late in ((before, kept), (kept, after)):
+            self._put(self._after, early, late)
+            self._put(self._before, late, early)
+            self._put(self._alike, early, self._similarity(early, late))
+
+    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What is left: features `[R, N, C]`, the steps they came from `[R, N]`, sizes `[R, N]`."""
+        left = ~self._gone[1:-1]
+        steps = left.T.nonzero()[:, 1].reshape(len(self._columns), -1).T
+        places = steps[..., None].expand(-1, -1, self._bank.shape[2])
+        return self._bank.gather(0, places), steps, self._sizes[1:-1].gather(0, steps)
+
+    def _average(self, first: Tensor, second: Tensor) -> None:
+        """The mean of two tokens, each of as many steps as it stands for, in place of the first."""
+        sizes = [self._of(self._sizes, slots) for slots in (first, second)]
+        total = sizes[0] + sizes[1]
+        parts = zip((first, second), sizes, strict=True)
+        pair = torch.stack([self._tokens(slots).float() * size[:, None] for slots, size in parts])
+        mean = pair.sum(dim=0) / total[:, None]
+        self._bank[first - 1, self._columns] = mean.to(self._bank.dtype)
+        self._put(self._sizes, first, total)
+
+    def _similarity(self, early: Tensor, late: Tensor) -> Tensor:
+        """Of the tokens of two slots, `[N]`; nothing is like what lies beyond an end."""
+        last = self._bank.shape[0]
+        inside = (early >= 1) & (late <= last)
+        pair = self._tokens(early.clamp_min(1)), self._tokens(late.clamp_max(last))
+        return torch.where(inside, F.cosine_similarity(*pair, dim=-1), -torch.inf)
+
+    def _tokens(self, slots: Tensor) -> Tensor:
+        return self._bank[slots - 1, self._columns]
+
+    def _of(self, table: Tensor, slots: Tensor) -> Tensor:
+        """One entry a patch, `[N]`, of a table `[T + 2, N]`."""
+        return table[slots, self._columns]
+
+    def _put(self, table: Tensor, slots: Tensor, value: Tensor | float) -> None:
+        table[slots, self._columns] = torch.as_tensor(value, dtype=table.dtype, device=table.device)
