@@ -16,6 +16,7 @@ from retake.datasets.scenes import COLOURS, KINDS, SHAPES, Clip, Script, ask, wr
 from retake.datasets.scenes.benchmark import Scenes
 from retake.datasets.scenes.catalogue import Video
 from retake.datasets.scenes.questions import ALL_KINDS, PHRASINGS, Question
+from retake.datasets.scenes.render import frame_count
 from retake.models.embedded import checkpoint_path, clips
 
 ONE_NEEDLE = ("needle_colour", "needle_shape", "needle_exists")
@@ -183,6 +184,17 @@ def test_wordings_are_in_the_embedded_models_vocabulary() -> None:
             assert word in vocabulary or word.lower() in vocabulary, (word, text)
 
 
+@pytest.mark.parametrize("fps", [1, 2, 3, 4, 7.5, 29.97])
+@pytest.mark.parametrize("seconds", [4, 9.6, 64, 100.1])
+def test_a_frame_falls_into_every_card(fps: float, seconds: float) -> None:
+    """Wherever a card stands, the file has a frame of it."""
+    benchmark = Scenes(lengths=(seconds,), videos=7, fps=fps, depths=(0, 0.1, 0.5, 1))
+    times = np.arange(frame_count(seconds, fps)) / fps
+    for video in benchmark.planned():
+        for needle in video.placed.script.needles:
+            assert ((needle.start <= times) & (times < needle.end)).any()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -198,6 +210,7 @@ def test_wordings_are_in_the_embedded_models_vocabulary() -> None:
         ({"needles": [1, 9]}, "from 1 to 8"),
         ({"needle_seconds": [0.1, 1]}, "needle_seconds"),
         ({"fps": 0.5}, "fps must show each needle"),
+        ({"fps": 1, "lengths": [4.45]}, "in a video of 4.45"),
         ({"fps": 1000}, "fps"),
         ({"size": 33}, "even"),
         ({"depths": [1.2]}, "depths"),

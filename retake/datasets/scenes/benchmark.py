@@ -6,6 +6,7 @@ model can have seen them. A video follows from its seed, its length and its numb
 stream of random numbers that neither training nor anything else here draws from.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ from retake.datasets.scenes.folder import cache_folder, is_made, open_folder
 from retake.datasets.scenes.limits import bounds, name, names, numbers
 from retake.datasets.scenes.placing import write_placed
 from retake.datasets.scenes.questions import ALL_KINDS, LETTERS, Question
-from retake.datasets.scenes.render import BACKGROUNDS
+from retake.datasets.scenes.render import BACKGROUNDS, frame_count
 from retake.datasets.scenes.world import GRID, MAX_NEEDLES, MIN_SECONDS
 
 #: Called with how many videos are done, with a fraction for the one under way, and how many
@@ -109,12 +110,9 @@ class Scenes(Benchmark):
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.needle_seconds[0] * self.fps < 1:
-            raise ValueError(
-                f"fps must show each needle: {self.fps:g} frames a second may miss one of "
-                f"{self.needle_seconds[0]:g} seconds"
-            )
         check_encoding(self.fps, self.size, _CRF)
+        for seconds in self.lengths:
+            self._check_shown(seconds)
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -173,6 +171,17 @@ class Scenes(Benchmark):
         letters = self.answers == "letters"
         letter = LETTERS[sample.options.index(sample.answer)] if letters else None
         return float(is_right(answer, sample.answer, letter))
+
+    def _check_shown(self, seconds: float) -> None:
+        """Refuse a rate at which no frame may fall into a card, also where the video ends."""
+        shortest = self.needle_seconds[0]
+        last_start = math.floor(seconds / GRID) * GRID - shortest
+        is_late = math.ceil(last_start * self.fps) >= frame_count(seconds, self.fps)
+        if shortest * self.fps < 1 or is_late:
+            raise ValueError(
+                f"fps must show each needle: {self.fps:g} frames a second may miss one of "
+                f"{shortest:g} seconds in a video of {seconds:g}"
+            )
 
     def _video(self, seconds: float, seed: int, number: int) -> Video:
         depth = float(self.depths[(seed + number) % len(self.depths)])
