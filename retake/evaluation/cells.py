@@ -208,7 +208,7 @@ def _words(method: str, point: Point) -> str:
 
 def _free(wanted: str, taken: Iterable[str]) -> str:
     """A name that every file system takes, and no other cell has (in either case)."""
-    safe = "".join(each if each in _SAFE else "-" for each in wanted)
+    safe = "".join(each if each in _SAFE else "-" for each in wanted.replace(" + ", "+"))
     safe = "-".join(filter(None, safe.split("-"))).strip("-.") or "cell"
     folded = {name.lower() for name in taken}
     name, number = safe[:_LONGEST], 1
