@@ -138,9 +138,14 @@ def _named(cells: "list[Cell]") -> "list[tuple[str, RunConfig]]":
 
 def _point(cell: "Cell") -> str:
     """Where in the grid a cell is."""
+    from retake.evaluation.report.scales import share_text
+
     point = cell.point
-    limit = point.keep_ratio or point.budget
-    words = [str(each) for each in (limit, point.positions) if each is not None]
+    words = [
+        *([] if point.keep_ratio is None else [f"keeping {share_text(point.keep_ratio)}"]),
+        *([] if point.budget is None else [f"{point.budget} tokens"]),
+        *([] if point.positions is None else [point.positions]),
+    ]
     return ", ".join(words)
 
 

@@ -145,4 +145,35 @@ class Browser:
         return message
 
 
+def check_page(browser: Browser, page: Path, *, width: int, dark: bool) -> None:
+    """Open a page, unfold everything, and refuse what is too wide, clipped, or asked for."""
+    browser.open(page, width=width, dark=dark)
+    assert browser.value("document.querySelectorAll('h1').length") == 1
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.value(_SPOILT) == []
+    # Once more: now everything is unfolded.
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.complaints() == []
+    assert browser.requests() == [page.resolve().as_uri()]
+
+
 _COMPLAINTS = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+# Of drawings, all opened: letters that leave their drawing, and letters on letters.
+_SPOILT = """(() => {
+  document.querySelectorAll('details').forEach(each => { each.open = true; });
+  const found = [];
+  for (const svg of document.querySelectorAll('svg')) {
+    const box = svg.getBoundingClientRect();
+    if (!box.width) continue;
+    const texts = [...svg.querySelectorAll('text')].map(
+      each => [each.getBoundingClientRect(), each.textContent]);
+    texts.forEach(([a, text], at) => {
+      if (a.left < box.left - 1 || a.right > box.right + 1 || a.bottom > box.bottom + 1)
+        found.push(['clipped', text]);
+      for (const [b, other] of texts.slice(at + 1))
+        if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 2
+            && b.top < a.bottom - 2) found.push([text, other]);
+    });
+  }
+  return found.slice(0, 5);
+})()"""

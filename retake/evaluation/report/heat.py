@@ -5,10 +5,12 @@ from typing import ClassVar
 
 import attrs
 
+from retake.evaluation.report.lines import LETTER
+
 LEVELS = 8  # steps of colour; the style sheet has one more, for the highest
 
-_BOX = (38, 22)
-_LEFT, _TOP, _BOTTOM = 44, 4, 30
+_BOX = (38, 22)  # at least
+_TOP, _BOTTOM = 4, 30
 
 
 @attrs.frozen
@@ -32,6 +34,7 @@ class HeatMap:
         box: width and height of a box.
         boxes: those with a number; others stay empty.
         columns, rows: labels and where they stand.
+        left: where the boxes begin.
     """
 
     title: str
@@ -41,7 +44,7 @@ class HeatMap:
     boxes: tuple[Box, ...]
     columns: tuple[tuple[float, str], ...]
     rows: tuple[tuple[float, str], ...]
-    left: float = _LEFT
+    left: float
 
 
 @attrs.frozen
@@ -87,17 +90,20 @@ def heat_map(
     rows: Sequence[str],
 ) -> HeatMap:
     """A heat map of entries by (column, row); the first row is at the top."""
-    wide, high = _BOX
+    wide = max(_BOX[0], LETTER * max(map(len, columns), default=0) + 4)
+    high = _BOX[1]
+    left = LETTER * max(map(len, rows), default=0) + 8
     boxes = tuple(
-        Box(_LEFT + column * wide, _TOP + row * high, level_of(e.value), e.text, e.title)
+        Box(left + column * wide, _TOP + row * high, level_of(e.value), e.text, e.title)
         for (column, row), e in sorted(entries.items())
     )
     return HeatMap(
         title,
-        _LEFT + wide * len(columns) + 6,
+        left + wide * len(columns) + 6,
         _TOP + high * len(rows) + _BOTTOM,
         (wide, high),
         boxes,
-        tuple((_LEFT + (at + 0.5) * wide, text) for at, text in enumerate(columns)),
+        tuple((left + (at + 0.5) * wide, text) for at, text in enumerate(columns)),
         tuple((_TOP + (at + 0.5) * high, text) for at, text in enumerate(rows)),
+        left,
     )

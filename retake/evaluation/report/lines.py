@@ -5,7 +5,6 @@ that letters are as large on every screen.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import ClassVar
 
 import attrs
@@ -21,6 +20,7 @@ from retake.evaluation.report.scales import (
 from retake.evaluation.report.styles import Style
 
 _Text = Callable[[float], str]
+LETTER = 6.5  # pixels that a letter of a label takes, at most
 _SPREAD = 18.0  # pixels over which points of one place are spread
 
 
@@ -36,7 +36,7 @@ class Size:
     bottom: int
 
 
-LARGE = Size(320, 216, 36, 12, 10, 36)
+LARGE = Size(320, 216, 42, 12, 10, 36)
 SMALL = Size(160, 112, 26, 8, 8, 20)
 
 
@@ -173,16 +173,22 @@ def step_axis(size: Size, values: Sequence[float], label: str, text: _Text) -> A
     log = steps[0] > 0 and steps[-1] / steps[0] >= 4
     inset = 14
     scale = Scale(steps[0], steps[-1], size.left + inset, size.width - size.right - inset, log)
-    shown = _apart(thinned(steps, 5 if size is SMALL else 8), scale, 22)
-    return Axis(scale, tuple((value, text(value)) for value in shown), label)
+    shown = _apart([(value, text(value)) for value in thinned(steps, 8)], scale)
+    return Axis(scale, tuple(shown), label)
 
 
-def _apart(values: Sequence[float], scale: Scale, gap: float) -> list[float]:
-    """The values whose labels would not touch; the first always, the last before others."""
-    if len(values) < 2 or all(scale(b) - scale(a) >= gap for a, b in pairwise(values)):
-        return list(values)
-    kept = [values[0]]
-    for value in values[1:-1]:
-        if scale(value) - scale(kept[-1]) >= gap and scale(values[-1]) - scale(value) >= gap:
-            kept.append(value)
-    return [*kept, values[-1]]
+def _apart(ticks: Sequence[tuple[float, str]], scale: Scale) -> list[tuple[float, str]]:
+    """The ticks whose labels do not touch; the first always, then the last, then others."""
+    kept = [ticks[0]]
+    for tick in ticks[1:-1]:
+        if _clear(kept[-1], tick, scale) and _clear(tick, ticks[-1], scale):
+            kept.append(tick)
+    if len(ticks) > 1 and _clear(kept[-1], ticks[-1], scale):
+        kept.append(ticks[-1])
+    return kept
+
+
+def _clear(left: tuple[float, str], right: tuple[float, str], scale: Scale) -> bool:
+    """Whether two labels have room beside each other."""
+    room = (len(left[1]) + len(right[1])) / 2 * LETTER + 4
+    return abs(scale(right[0]) - scale(left[0])) >= room
