@@ -30,7 +30,7 @@ class Outcome:
         model: that watched, or was asked.
         asked: the configuration before anything automatic was decided.
         config: the configuration that the answers rest on, watching and asking.
-        memory: the watched video.
+        memory: the watched video; where it was watched anew for each question, for the first.
         video: what was watched, as it was asked for.
         spent: what this command cost besides answering.
         answers: each question with its answer.
@@ -63,6 +63,11 @@ class Outcome:
             "reader": video.reader,
         }
         return [name for name, value in choices.items() if value == "auto"]
+
+    @property
+    def watched_anew(self) -> bool:
+        """Whether the video was watched for each question; `memory` is then that of the first."""
+        return any(answer.memory is not self.memory for _, answer in self.answers)
 
     @property
     def costs(self) -> tuple[StageCost, ...]:
@@ -99,7 +104,9 @@ class Outcome:
 def document(outcome: Outcome) -> dict[str, Any]:
     """All of it as plain data."""
     memory, model, config = outcome.memory, outcome.model, outcome.config
-    answers = [_answer(asked, answer) for asked, answer in outcome.answers]
+    answers = [
+        _answer(asked, answer, anew=outcome.watched_anew) for asked, answer in outcome.answers
+    ]
     return {
         "format": FORMATS[outcome.command],
         **({} if outcome.command == "watch" else {"answers": answers}),
@@ -107,10 +114,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "video": attrs.asdict(memory.video) if memory.video is not None else None,
         "source": attrs.asdict(memory.source) if memory.source is not None else None,
         "frames": _frames(memory.frames) if memory.frames is not None else None,
-        "compression": {
-            **attrs.asdict(memory.compression),
-            "achieved_ratio": memory.compression.achieved_ratio,
-        },
+        "compression": _compression(memory),
         "costs": [attrs.asdict(cost) for cost in outcome.costs],
         "model": {
             "path": model.adapter.folder,
@@ -143,8 +147,16 @@ def _file(file: Path, memory: VideoMemory) -> dict[str, Any]:
     }
 
 
-def _answer(asked: Asked, answer: Answer) -> dict[str, Any]:
+def _compression(memory: VideoMemory) -> dict[str, Any]:
     return {
+        **attrs.asdict(memory.compression),
+        "achieved_ratio": memory.compression.achieved_ratio,
+    }
+
+
+def _answer(asked: Asked, answer: Answer, *, anew: bool) -> dict[str, Any]:
+    return {
+        **({"compression": _compression(answer.memory)} if anew else {}),
         "question": answer.question,
         "answer": answer.text,
         "expected": asked.expected,

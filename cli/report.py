@@ -1,7 +1,8 @@
 """What a command came to, as a person reads it: answers first, then what they rest on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -89,6 +90,9 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     if outcome.file is not None:
         yield "Memory", _file(outcome.file, outcome.memory)
     yield from _video_rows(outcome)
+    if outcome.watched_anew:
+        times = len(outcome.answers)
+        yield "Watched", f"{times} times, once for each question; below is the first"
     yield "Tokens", _tokens(compression)
     if compression.pivots:
         kept = _spread(compression.pivots_kept)
@@ -173,10 +177,11 @@ def _spread(counts: tuple[int, ...]) -> str:
 
 def _budget(memory: VideoMemory, answers: tuple[tuple[Asked, Answer], ...]) -> str:
     compression = memory.compression
-    held = max(memory.cache.lengths())
-    used = f"{units.count(held)} tokens after the video"
+    lengths = memory.cache.lengths()
+    each = " in an average layer" if len(set(lengths)) > 1 else ""
+    used = f"{units.count(memory.cache.mean_length())} tokens{each} after the video"
     if answers:
-        most = max(max(answer.cache_tokens) for _, answer in answers)
+        most = max(-(-sum(held) // len(held)) for held in (a.cache_tokens for _, a in answers))
         used += f", {units.count(most)} with the question"
     elif compression.budget is not None:
         used += f", {units.count(compression.reserved)} set aside for a question"
@@ -196,8 +201,15 @@ def _model_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "", " · ".join(details) + _auto(outcome)
     parts = (("Selector", config.selector), ("Compressor", config.compressor))
     for label, part in parts:
-        options = ", ".join(f"{key}={value}" for key, value in part.options.items())
-        yield label, f"{part.name} ({options})" if options else part.name
+        yield label, _part(part.name, part.options)
+
+
+def _part(name: str, options: Mapping[str, Any]) -> str:
+    """A part with its options, and those inside it with theirs."""
+    inside = [value for value in options.values() if isinstance(value, Mapping)]
+    shown = [f"{key}={value}" for key, value in options.items() if not isinstance(value, Mapping)]
+    around = "".join(f" of {_part(each['name'], each['options'])}" for each in inside)
+    return f"{name} ({', '.join(shown)}){around}" if shown else f"{name}{around}"
 
 
 def _auto(outcome: Outcome) -> str:

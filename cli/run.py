@@ -43,7 +43,8 @@ def command(
 
     A QUESTION of - is read from stdin. Without a question, a bundled clip and a video of
     `retake data make scenes` are asked their own, and the true answers are shown beside.
-    Flags win over --config files, those over the --preset, that over the defaults.
+    Flags win over --config files, those over the --preset, that over the defaults. With a selector
+    or a compressor that looks at the question, the video is watched anew for each of them.
     """
     from retake import api
 
@@ -93,18 +94,29 @@ def _run(
 
     with progress() as told:
         model, loading = steps.load(config, told)
-        memory = model.watch(video, questions=[each.text for each in asked], progress=told)
+        anew = model.needs_question and len(asked) > 1
+        if anew:
+            memories = steps.watch_each(model, video, asked, told)
+        else:
+            texts = [each.text for each in asked]
+            memories = [model.watch(video, questions=texts, progress=told)]
+        groups = [[each] for each in asked] if anew else [asked]
+        pairs = list(zip(memories, groups, strict=True))
         if not stream:
-            answers = tuple(steps.answer(model, memory, asked, told))
+            answers = tuple(
+                pair for memory, some in pairs for pair in steps.answer(model, memory, some, told)
+            )
     if stream:
-        answers = tuple(steps.stream(model, memory, asked))
+        answers = tuple(
+            pair for memory, some in pairs for pair in steps.stream(model, memory, some)
+        )
     return Outcome(
         command="run",
         model=model,
         asked=config,
         config=model.config,
-        memory=memory,
+        memory=memories[0],
         video=name,
-        spent=(loading, *memory.costs),
+        spent=(loading, *memories[0].costs),
         answers=answers,
     )

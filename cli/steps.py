@@ -12,7 +12,9 @@ import attrs
 
 from retake import api
 from retake.core.config import RunConfig
+from retake.core.errors import UsageError
 from retake.core.memory import Answer, StageCost, VideoMemory
+from retake.loading import make_compressor, make_selector
 from retake.video import open_video
 from retake.video_model import VideoModel
 
@@ -71,6 +73,35 @@ def load(config: RunConfig, told: Told) -> tuple[VideoModel, StageCost]:
     told("load", 1, 1)
     spent = time.perf_counter() - start
     return model, StageCost("load", spent, model.backend.peak_memory())
+
+
+def watch_each(model: VideoModel, video: Path, asked: list[Asked], told: Told) -> list[VideoMemory]:
+    """The video watched anew for each question, decoded and encoded once."""
+    encoded = model.encode(video, progress=told)
+    return [model.watch(encoded, questions=[each.text], progress=told) for each in asked]
+
+
+def check_kept(config: RunConfig) -> None:
+    """Refuse to make a memory that no file holds, before anything is watched.
+
+    Raises:
+        UsageError: selector or compressor look at the question, or heads keep different pairs.
+    """
+    for kind, make in (("selector", make_selector), ("compressor", make_compressor)):
+        options = getattr(config, kind)
+        part: Any = make(options)[0]
+        if getattr(part, "per_head", False):
+            raise UsageError(
+                f"With the compressor '{options.name}' heads keep different pairs, and no file "
+                "holds such a memory.",
+                hint="`retake run` asks in the same process; or choose another compressor.",
+            )
+        if part.needs_question:
+            raise UsageError(
+                f"The {kind} '{options.name}' looks for what is asked about, so there is nothing "
+                "to watch once and ask often.",
+                hint=f"`retake run` watches for each question; or choose another {kind}.",
+            )
 
 
 def answer(

@@ -54,7 +54,7 @@ def command(
     from .questions import find_video
     from .record import document
     from .report import EMBEDDED, show
-    from .steps import check_video, configure, from_anywhere
+    from .steps import check_kept, check_video, configure, from_anywhere
 
     config = from_anywhere(configure(given))
     if show_config:
@@ -62,6 +62,7 @@ def command(
         return
     if video is None:
         raise click.UsageError("Missing argument 'VIDEO'.")
+    check_kept(config)
     path = find_video(video)
     target = _default_name(path) if output is None else output.expanduser()
     check_target(target)

@@ -109,8 +109,7 @@ class VideoModel:
         for question in questions:
             check_question(question)
         clock = StageClock(self.backend)
-        with clock.stage("open"):
-            footage = self._footage(video, expected_frames)
+        footage = self._opened(video, expected_frames, clock)
         with footage:
             self._memory = Watching(self._parts(), footage, questions, clock, progress).run()
         return self._memory
@@ -143,9 +142,7 @@ class VideoModel:
         own = self._parts().scorer
         looking = list(dict.fromkeys([*scorers, *([] if own is None else [own])]))
         clock = StageClock(self.backend)
-        with clock.stage("open"):
-            footage = self._footage(video, expected_frames)
-        with footage:
+        with self._opened(video, expected_frames, clock) as footage:
             slices = []
             done = 0
             for part in encoded_slices(self.adapter, footage, clock, looking):
@@ -163,12 +160,18 @@ class VideoModel:
         """Whether what is kept of a video depends on the question, by selector or compressor."""
         return self._parts().needs_question
 
-    def _footage(self, video: Any, expected_frames: int | None) -> Footage:
-        rules = self.config.video
+    def _opened(self, video: Any, expected_frames: int | None, clock: StageClock) -> Footage:
         if isinstance(video, EncodedVideo):
             if video.fingerprint != self.adapter.fingerprint:
                 raise UsageError(f"{video!r} was encoded by another model.")
+            if expected_frames is not None:
+                raise UsageError("expected_frames is for a stream; a video that is encoded ended.")
             return video
+        with clock.stage("open"):
+            return self._footage(video, expected_frames)
+
+    def _footage(self, video: Any, expected_frames: int | None) -> Footage:
+        rules = self.config.video
         if not isinstance(video, (str, Path)):
             if not isinstance(video, Iterable):
                 raise UsageError(

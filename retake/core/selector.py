@@ -65,7 +65,7 @@ class QuestionSelector(FrameSelector):
         if tokens.relevance is None:
             raise UsageError(
                 f"{type(self).__name__} needs a scorer that rates frames against the question.",
-                hint="Name one in brackets behind the selector, as in 'aks(clip:path=FOLDER)'. "
+                hint="Name one in brackets behind the selector, as in 'aks(clip:path=…)'. "
                 "`retake list scorers` shows them.",
             )
         return tokens.relevance.float().cpu()
