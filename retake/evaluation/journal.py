@@ -98,7 +98,8 @@ class Journal:
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            raise self.damaged(number, f"it is no JSON object ({raw[:40]!r})")
+            shown = raw[:40].decode("utf-8", "replace")
+            raise self.damaged(number, f"it is no JSON object ({shown!r})")
         return data
 
     def _unwritten(self, error: OSError) -> RunFolderError:

@@ -250,7 +250,7 @@ def read_header(folder: Path) -> RunHeader:
     except ValueError as error:
         raise _damaged(path, f"it is not JSON ({error})") from error
     if not isinstance(data, dict):
-        raise _damaged(path, f"it is no JSON object ({raw[:40]!r})")
+        raise _damaged(path, "it is no JSON object")
     _check_format(data.get("format"), path)
     try:
         return _CONVERTER.structure(data, RunHeader)

@@ -56,6 +56,14 @@ MINE = {
         "    def score(self, chunk):\n        return chunk.attention_mass()\n\n"
         "class B(A):\n    pass\n"
     ),
+    "quiz.py": (
+        "import attrs, pathlib, retake\n\n@attrs.frozen\nclass Quiz(retake.Benchmark):\n"
+        "    twice: bool = False\n    worth: float = 1.0\n\n"
+        "    def samples(self):\n"
+        "        video, last = pathlib.Path('clip.mp4'), 'a' if self.twice else 'b'\n"
+        "        return [retake.Sample(i, video, 'Which?', 'A', 'k') for i in ('a', last)]\n\n"
+        "    def mark(self, sample, answer):\n        return self.worth\n"
+    ),
 }
 
 
@@ -98,6 +106,11 @@ def _ask(
 ) -> Case:
     line = ("ask", memory, *([question] if question else []), *extra.split())
     return Case(what, line, code, says)
+
+
+def _eval(what: str, extra: str, code: int, *says: str, quiz: str = "quiz.py:Quiz") -> Case:
+    words = ("eval", quiz, "--model", "tiny", "--max-new-tokens", "2", *extra.split())
+    return Case(what, tuple(word for word in words if word), code, says)
 
 
 VIDEOS = (
@@ -214,6 +227,25 @@ MEMORIES = (
     _ask("nothing in the question", "m.retake", "Question 1 is empty", question=" ", code=2),
     _ask("option that the memory decides", "m.retake", "--dtype", extra="--dtype float16", code=2),
 )
+EVALUATIONS = (
+    _eval("misspelt benchmark", "-o new", 2, "scnes", "'scenes'", quiz="scnes"),
+    _eval("unknown option of a benchmark", "-o new", 2, "'videos'", quiz="scenes:vidoes=3"),
+    _eval("benchmark option out of range", "-o new", 2, "videos", quiz="scenes:videos=0"),
+    _eval("no benchmark", "-o new", 2, "BENCHMARK", "scenes", quiz=""),
+    _eval("nowhere to keep it", "", 2, "-o FOLDER"),
+    _eval("into no folder", "-o no/run", 2, "'no'"),
+    _eval("into a file", "-o clip.mp4", 2, "clip.mp4", "is a file"),
+    _eval("among other things", "-o frames", 2, "frames", "holds other things"),
+    _eval("over a run", "-o done", 2, "done", "--resume"),
+    _eval("resumed otherwise", "-o done --resume --seed 3", 2, "seed: was 0, is 3"),
+    _eval("resumed with other samples", "-o done --resume --limit 1", 2, "--limit: was none"),
+    _eval("damaged in the middle", "-o hurt --resume", 1, "samples.jsonl", "line 1"),
+    _eval("answered twice", "-o twice --resume", 1, "samples.jsonl", "line 3", "'a'"),
+    _eval("what was run is not known", "-o unknown --resume", 1, "unknown", "run.json"),
+    _eval("run of a later retake", "-o later --resume", 1, "Upgrade retake"),
+    _eval("ids that occur twice", "-o new", 2, "Quiz", "'a'", quiz="quiz.py:Quiz:twice=true"),
+    _eval("marks above one", "-o worth", 2, "Quiz.mark()", "7", quiz="quiz.py:Quiz:worth=7"),
+)
 DATA = (
     Case("output exists", ("data", "make", "scenes", "-o", "clip.mp4"), 2, ("clip.mp4", "--force")),
     Case("no such folder", ("data", "make", "scenes", "-o", "no/x.mp4"), 2, ("'no'",)),
@@ -236,6 +268,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Configuration and questions": FILES,
     "Code of your own": CODE,
     "Memories": MEMORIES,
+    "Evaluations": EVALUATIONS,
     "Making data": DATA,
 }
 CASES = tuple(case for group in GROUPS.values() for case in group)
@@ -254,6 +287,7 @@ def prepare(folder: Path, make_checkpoint: Callable[..., Path]) -> None:
     (folder / "list.yaml").write_text("- video\n")
     (folder / "key.yaml").write_text("video:\n  fpss: 1\n")
     (folder / "section.yaml").write_text("vidio:\n  fps: 1\n")
+    _bad_runs(folder)
 
 
 def _bad_videos(folder: Path) -> None:
@@ -306,6 +340,18 @@ def _bad_memories(folder: Path, make_checkpoint: Callable[..., Path]) -> None:
     (folder / "newer.retake").write_bytes(newer)
 
 
+def _bad_runs(folder: Path) -> None:
+    outcome(_eval("a run", "-o done", 0), folder)
+    for name in ("hurt", "twice", "unknown", "later"):
+        shutil.copytree(folder / "done", folder / name)
+    first, second = (folder / "done" / "samples.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "hurt" / "samples.jsonl").write_bytes(first[:50] + b"\n" + second)
+    (folder / "twice" / "samples.jsonl").write_bytes(first + second + first)
+    (folder / "unknown" / "run.json").unlink()
+    later = folder / "later" / "run.json"
+    later.write_text(later.read_text().replace("retake.run/1", "retake.run/2"))
+
+
 def outcome(case: Case, folder: Path) -> tuple[int, str, str]:
     """Run a case in its folder: exit code, stdout, stderr."""
     out, err = io.StringIO(), io.StringIO()
@@ -318,6 +364,7 @@ def _row(case: Case, folder: Path) -> str:
     code, _, err = outcome(case, folder)
     typed = " ".join(f"'{word}'" if " " in word else word for word in case.line)
     typed = typed.replace(" Which? --model tiny", " …").replace(" Which?", " …")
+    typed = typed.replace(" --model tiny --max-new-tokens 2", " …")
     message = " ".join(err.split()).replace("|", "\\|").replace("<", "&lt;")
     return f"| {case.what} | `retake {typed}` | {code} | {message} |"
 
