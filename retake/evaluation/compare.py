@@ -49,8 +49,8 @@ def compare(
         between the two "configuration"s and between the options of their "benchmark".
 
     Raises:
-        UsageError: fewer than two runs, runs of different benchmarks, of different questions or
-            videos under one id, or without a sample in common.
+        UsageError: fewer than two runs, one given twice, runs of different benchmarks, of different
+            questions or videos under one id, or without a sample in common.
     """
     if len(runs) < 2:
         raise UsageError(
@@ -58,6 +58,9 @@ def compare(
             hint="Give the folders that `retake eval` or `retake sweep` wrote.",
         )
     names = names_of(runs)
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"The run '{twice}' is given twice.")
     first = runs[baseline]
     pairs = [
         _compared(first, run, names[baseline], name, confidence, seed)

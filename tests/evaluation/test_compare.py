@@ -122,6 +122,8 @@ def test_nothing_in_common_is_refused() -> None:
         compare([first, second])
     with pytest.raises(UsageError, match="two runs or more, got 1"):
         compare([first])
+    with pytest.raises(UsageError, match="The run 'runs/first' is given twice"):
+        compare([first, second, first])
 
 
 def test_runs_of_one_name_go_by_their_folders() -> None:
