@@ -191,7 +191,7 @@ def structure(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         where: what the values are, for messages ("option of pivotkv").
 
     Raises:
-        UsageError: an unknown key, or a value of the wrong type or out of range.
+        UsageError: an unknown or a missing key, or a value of the wrong type or out of range.
     """
     try:
         options: Any = attrs.resolve_types(cls)  # type: ignore[type-var]
@@ -205,6 +205,15 @@ def structure(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         if key not in fields:
             raise unknown_name(where, str(key), fields)
         converted[key] = _field(fields[key], value, where)
+    left_out = [
+        name
+        for name, field in fields.items()
+        if field.default is attrs.NOTHING and name not in converted
+    ]
+    if left_out:
+        raise UsageError(
+            f"Missing {where}: {', '.join(left_out)}.", hint="What has no default must be given."
+        )
     try:
         return cls(**converted)
     except (TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ import pytest
 
 from retake import PrefillOptions, RunConfig, UsageError, VideoOptions
 from retake.core import config
+from retake.scorers.clip import Clip
 from retake.selectors.dpselect import DPSelect
 
 
@@ -30,6 +31,7 @@ from retake.selectors.dpselect import DPSelect
         (RunConfig, {"vidoe": {}}, "Did you mean 'video'"),
         (RunConfig, {"video": {"fsp": 1}}, "Did you mean 'fps'"),
         (RunConfig, {"seed": -1}, "seed must be at least 0"),
+        (Clip, {"batch": 3}, r"Missing option: path\."),
     ],
 )
 def test_wrong_options_are_refused(cls: Any, values: dict[str, Any], message: str) -> None:
