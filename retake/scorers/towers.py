@@ -112,7 +112,7 @@ def _kind(folder: Path) -> Kind:
     if not folder.is_dir():
         raise ModelError(
             f"There is no folder '{folder}' for the scorer clip.",
-            hint="Give the folder of a CLIP or SigLIP checkpoint: clip:path=FOLDER.",
+            hint="Give the folder of a CLIP or SigLIP checkpoint: clip:path=….",
         )
     if not (folder / "config.json").is_file():
         held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
