@@ -157,7 +157,8 @@ def costs(views: Sequence[RunView], made: Styles, order: Sequence[str]) -> Itera
     lines = [chart for chart in charts if chart is not None]
     if all(len(chart.panels) == 1 for chart in lines):
         panels = [attrs.evolve(c.panels[0], title=c.caption.rstrip(".")) for c in lines]
-        lines = [Lines("Means.", tuple(panels))] if panels else []
+        about = "Means. Watching is decoding, encoding, selecting and prefilling."
+        lines = [Lines(about, tuple(panels))] if panels else []
     yield from section("costs", "Costs", *lines, _cost_table(there, found, order))
 
 
@@ -178,7 +179,7 @@ def _answering(cost: Mapping[str, Any]) -> float | None:
 _STAGES = ("decode", "encode", "select", "prefill")
 _AMOUNTS: tuple[tuple[str, str, _Amount], ...] = (
     ("The KV cache once the video is watched.", "MiB", _kv),
-    ("Watching a video: decode, encode, select, prefill.", "seconds", _watching),
+    ("Watching a video.", "seconds", _watching),
     ("Answering a question.", "seconds", _answering),
 )
 
@@ -292,8 +293,10 @@ def _accuracies(views: Sequence[RunView]) -> list[float]:
 
 
 def _shown(views: Sequence[RunView]) -> list[float]:
-    """Every value that an axis of accuracy must reach down to."""
-    return _accuracies(views) + [value for value, _ in _guessing(views)]
+    """Every value that an axis of accuracy must reach down to, intervals included."""
+    scores = [each.overall for each in views if each.overall is not None]
+    scores += [score for each in views for score in each.by_length.values()]
+    return [score["low"] for score in scores] + [value for value, _ in _guessing(views)]
 
 
 def _guessing(views: Sequence[RunView]) -> tuple[tuple[float, str], ...]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from retake.evaluation.report.document import Cell, Folded, Section, Table, section
 from retake.evaluation.report.scales import share_text
-from retake.evaluation.report.views import RunView, ratios
+from retake.evaluation.report.views import RunView, ratios, reference
 from retake.evaluation.report.wording import MISSING, fixed, percent, words
 
 Pair = Mapping[str, Any]
@@ -33,7 +33,8 @@ def differences(
         f"Each run against {baseline}, on the questions that both answered, in percentage points "
         "with 95 % intervals. Bold: the interval is off 0."
     )
-    matrix = _matrix(about, rows, order, pairs) if len(ratios(rows)) > 1 else None
+    same = _of_baseline(views, compared)
+    matrix = _matrix(about, rows, order, pairs, same) if len(ratios(rows)) > 1 else None
     details = _details(baseline, [(_title(each, rows), pairs[id(each)]) for each in rows])
     kinds = _by_kind(rows, pairs)
     yield from section(
@@ -57,11 +58,17 @@ def _by_view(views: Sequence[RunView], compared: Mapping[str, Any]) -> dict[int,
     return found
 
 
-def _called(views: Sequence[RunView], compared: Mapping[str, Any]) -> str:
-    """What the page calls the baseline."""
+def _of_baseline(views: Sequence[RunView], compared: Mapping[str, Any]) -> list[RunView]:
+    """The views of the baseline's run: its own first, then cells that share it."""
     folders = {run["name"]: run["folder"] for run in compared["runs"]}
     folder = folders[compared["baseline"]]
-    runs = [each for each in views if each.records and str(each.records.folder) == folder]
+    return [each for each in views if each.records and str(each.records.folder) == folder]
+
+
+def _called(views: Sequence[RunView], compared: Mapping[str, Any]) -> str:
+    """What the page calls the baseline."""
+    standard = reference(views)
+    runs = sorted(_of_baseline(views, compared), key=lambda each: each.method != standard)
     return _title(runs[0], views) if runs else str(compared["baseline"])
 
 
@@ -72,14 +79,22 @@ def _title(view: RunView, among: Sequence[RunView]) -> str:
 
 
 def _matrix(
-    caption: str, rows: Sequence[RunView], order: Sequence[str], pairs: Mapping[int, Pair]
+    caption: str,
+    rows: Sequence[RunView],
+    order: Sequence[str],
+    pairs: Mapping[int, Pair],
+    same: Sequence[RunView],
 ) -> Table:
-    """Methods down, shares kept across."""
+    """Methods down, shares kept across; cells that share the baseline's run say so."""
     found = {(each.method, each.ratio): pairs[id(each)]["overall"] for each in rows}
+    shared = {(each.method, each.ratio): Cell("0.0", "the same run") for each in same}
     columns = ratios(rows)
     methods = [method for method in order if any(method == each for each, _ in found)]
     made = tuple(
-        (Cell(method), *(_difference(found.get((method, ratio))) for ratio in columns))
+        (
+            Cell(method),
+            *(shared.get((method, r)) or _difference(found.get((method, r))) for r in columns),
+        )
         for method in methods
     )
     return Table(caption, ("Method", *(f"keeps {share_text(r)}" for r in columns)), made)

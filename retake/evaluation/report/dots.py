@@ -10,7 +10,7 @@ from retake.evaluation.report.wording import counted, interval, percent
 
 @attrs.frozen
 class Dot:
-    """One row: its name, and places in percent of the width."""
+    """One row: its name, and places in percent of the width; `chance` is where guessing is."""
 
     name: str
     at: float
@@ -18,6 +18,7 @@ class Dot:
     high: float
     text: str
     small: str
+    chance: float | None
 
 
 @attrs.frozen
@@ -27,17 +28,15 @@ class Dots:
     Attributes:
         caption: what the rows are.
         rows: in order.
-        chance: where guessing would be, in percent; None where that is not one number.
     """
 
     kind: ClassVar[str] = "dots"
 
     caption: str
     rows: tuple[Dot, ...]
-    chance: float | None = None
 
 
-def dots(caption: str, rows: Iterable[tuple[str, Mapping[str, Any]]], chance: float | None) -> Dots:
+def dots(caption: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Dots:
     """Rows from named scores, as `retake.evaluation.summary` has them."""
     made = tuple(
         Dot(
@@ -47,7 +46,8 @@ def dots(caption: str, rows: Iterable[tuple[str, Mapping[str, Any]]], chance: fl
             100 * score["high"],
             percent(score["accuracy"]),
             f"{interval(score)} · {counted(score['questions'], 'question')}",
+            100 * score["chance"] if score["chance"] else None,
         )
         for name, score in rows
     )
-    return Dots(caption, made, None if chance is None else 100 * chance)
+    return Dots(caption, made)

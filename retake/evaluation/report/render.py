@@ -41,9 +41,9 @@ def to_markdown(page: Page) -> str:
     for notice in page.notices:
         lines += ["", f"> {_inline(notice)}"]
     for section in page.sections:
-        lines += ["", f"## {_inline(section.title)}"]
-        for block in section.blocks:
-            lines += _block(block, 3)
+        told = [line for block in section.blocks for line in _block(block, 3)]
+        # Of a section of charts nothing is left.
+        lines += ["", f"## {_inline(section.title)}", *told] if told else []
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -99,7 +99,6 @@ def one_run(view: RunView) -> Iterator[Section]:
     """A single run's accuracy, by kind, length, and every other group."""
     if view.overall is None:
         return
-    chance = _chance([view.overall])
     everything = [("all", view.overall)]
     kinds = [(words(kind), score) for kind, score in view.by_kind.items()]
     yield from section("kinds", "Accuracy by kind of question", *_both("Kind", everything + kinds))
@@ -110,8 +109,7 @@ def one_run(view: RunView) -> Iterator[Section]:
         if name not in _NOT_GROUPS and len(scores) > 1:
             rows = [(group_text(name, score), score) for score in scores]
             heading = f"Accuracy by {words(name)}"
-            block = dots("95 % intervals; dotted: guessing.", rows, chance)
-            yield from section(f"by-{_anchor(name)}", heading, block)
+            yield from section(f"by-{_anchor(name)}", heading, *_both(words(name), rows))
 
 
 def _both(heading: str, rows: Sequence[tuple[str, Score]]) -> tuple[Any, ...]:
@@ -128,7 +126,7 @@ def _both(heading: str, rows: Sequence[tuple[str, Score]]) -> tuple[Any, ...]:
         for name, score in rows
     )
     columns = (heading, "Accuracy", "95 % interval", "Questions", "Videos", "Guessing")
-    chart = dots("95 % intervals; dotted: guessing.", rows, _chance([score for _, score in rows]))
+    chart = dots("95 % intervals; dotted: guessing.", rows)
     return chart, Folded("As a table", (Table("Accuracy, %", columns, made),))
 
 
@@ -260,12 +258,6 @@ def group_text(name: str, score: Score) -> str:
         return f"{within[0]:g}–{within[1]:g}"
     value = score[name]
     return f"{value:g}" if isinstance(value, float) else words(str(value))
-
-
-def _chance(scores: Sequence[Score]) -> float | None:
-    """The accuracy of guessing, where it is one for all."""
-    values = {round(score["chance"], 3) for score in scores}
-    return scores[0]["chance"] if len(values) == 1 and scores[0]["chance"] else None
 
 
 def _anchor(name: str) -> str:
