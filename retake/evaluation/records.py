@@ -26,8 +26,23 @@ SAMPLES = "samples.jsonl"
 FAILURES = "failures.jsonl"
 SESSIONS = "sessions.jsonl"
 
-_CONVERTER = strict_converter()
 _Record = TypeVar("_Record")
+
+
+def _all_of(kind: type, *others: type) -> Any:
+    """A hook for a tuple of numbers that looks at their types once: videos have many frames."""
+
+    def structure(values: Any, _: Any) -> Any:
+        if not isinstance(values, list) or not set(map(type, values)) <= {kind, *others}:
+            raise TypeError(f"must be a list of {kind.__name__}, got {values!r:.40}")
+        return tuple(map(kind, values))
+
+    return structure
+
+
+_CONVERTER = strict_converter()
+_CONVERTER.register_structure_hook_func(lambda kind: kind == tuple[int, ...], _all_of(int))
+_CONVERTER.register_structure_hook_func(lambda kind: kind == tuple[float, ...], _all_of(float, int))
 
 
 @attrs.frozen
