@@ -113,6 +113,10 @@ def _eval(what: str, extra: str, code: int, *says: str, quiz: str = "quiz.py:Qui
     return Case(what, tuple(word for word in words if word), code, says)
 
 
+def _typed(what: str, line: str, code: int, *says: str) -> Case:
+    return Case(what, tuple(line.split()), code, says)
+
+
 VIDEOS = (
     _video("no such file", "missing.mp4", "missing.mp4"),
     _video("empty file", "empty.mp4", "empty.mp4", "0 bytes"),
@@ -246,19 +250,23 @@ EVALUATIONS = (
     _eval("ids that occur twice", "-o new", 2, "Quiz", "'a'", quiz="quiz.py:Quiz:twice=true"),
     _eval("marks above one", "-o worth", 2, "Quiz.mark()", "7", quiz="quiz.py:Quiz:worth=7"),
 )
+PAGES = (
+    _typed("page of other things", "report frames", 2, "frames", "neither a run nor a sweep"),
+    _typed("page of nothing", "report nowhere", 2, "'nowhere'"),
+    _typed("page of a damaged run", "report hurt", 1, "samples.jsonl", "line 1"),
+    _typed("page into no folder", "report done -o no/page.html", 2, "no/page.html"),
+    _typed("page into a folder", "report done -o frames", 2, "'frames' is a folder"),
+    _typed("inspecting no video", "inspect missing.mp4", 1, "missing.mp4"),
+    _typed(
+        "inspecting without a question", "inspect clip.mp4 --method none+adaretake", 2, "question"
+    ),
+)
 DATA = (
-    Case("output exists", ("data", "make", "scenes", "-o", "clip.mp4"), 2, ("clip.mp4", "--force")),
-    Case("no such folder", ("data", "make", "scenes", "-o", "no/x.mp4"), 2, ("'no'",)),
-    Case("not an mp4", ("data", "make", "scenes", "-o", "x.avi"), 2, ("x.avi", ".mp4")),
-    Case(
-        "too short", ("data", "make", "scenes", "-o", "x.mp4", "--minutes", "0"), 2, ("too short",)
-    ),
-    Case(
-        "too many needles",
-        ("data", "make", "scenes", "-o", "x.mp4", "--needles", "99"),
-        2,
-        ("99",),
-    ),
+    _typed("output exists", "data make scenes -o clip.mp4", 2, "clip.mp4", "--force"),
+    _typed("no such folder", "data make scenes -o no/x.mp4", 2, "'no'"),
+    _typed("not an mp4", "data make scenes -o x.avi", 2, "x.avi", ".mp4"),
+    _typed("too short", "data make scenes -o x.mp4 --minutes 0", 2, "too short"),
+    _typed("too many needles", "data make scenes -o x.mp4 --needles 99", 2, "99"),
 )
 GROUPS: dict[str, tuple[Case, ...]] = {
     "Videos": VIDEOS,
@@ -269,6 +277,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Code of your own": CODE,
     "Memories": MEMORIES,
     "Evaluations": EVALUATIONS,
+    "Pages": PAGES,
     "Making data": DATA,
 }
 CASES = tuple(case for group in GROUPS.values() for case in group)
