@@ -188,6 +188,8 @@ def _evaluate(
     header = header_of(folder, named, samples, model.config, model, limit=limit, batch=batch)
     with RunFolder(folder, header, resume=resume) as kept:
         shown.begin(kept, resume=resume)
+        if batch > 1 and model.needs_question:
+            shown.say("Note: --batch changes nothing, as a video is watched for each question.")
         run = Run(
             kept,
             named[1],

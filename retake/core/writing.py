@@ -38,7 +38,7 @@ def replacing(target: Path, beside: Path) -> Iterator[BufferedWriter]:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def create(path: Path) -> int:
@@ -46,8 +46,8 @@ def create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Bring a renaming to the disk, where folders can be synchronised."""
+def sync_folder(folder: Path) -> None:
+    """Bring a new or another name in a folder to the disk, where folders can be synchronised."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:

@@ -16,6 +16,7 @@ import attrs
 
 from retake.core.errors import RunFolderError
 from retake.core.plain import plain
+from retake.core.writing import sync_folder
 
 HALF_WRITTEN = "the last line was half-written and was dropped"
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -65,11 +66,14 @@ class Journal:
         # Half of a surrogate pair has no bytes, but JSON has a way to write it.
         raw = text.encode("utf-8", "backslashreplace") + b"\n"
         try:
+            new = not self.path.exists()
             number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY, 0o666)
             try:
                 _write(number, raw)
             finally:
                 os.close(number)
+            if new:
+                sync_folder(self.path.parent)
         except OSError as error:
             raise self._unwritten(error) from error
 

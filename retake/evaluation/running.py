@@ -17,11 +17,12 @@ import torch
 from retake.core import config as options
 from retake.core.benchmark import Benchmark, Sample
 from retake.core.config import RunConfig
-from retake.core.errors import RetakeError, UsageError, VideoError, blame
+from retake.core.errors import PartError, RetakeError, UsageError, VideoError, blame
 from retake.core.memory import Answer, VideoMemory
 from retake.core.plain import plain
 from retake.core.provenance import command_line, versions
 from retake.evaluation.folder import RunFolder, now
+from retake.evaluation.marking import check_sample, marked
 from retake.evaluation.matching import UNDECIDED, digest
 from retake.evaluation.records import BenchmarkRecord, Failure, RunHeader, SampleRecord
 from retake.video_model import VideoModel
@@ -90,6 +91,11 @@ class Run:
                 self._all_of_one(model, video, samples, progress)
         except OF_ONE_VIDEO as error:
             self.fail(samples, error)
+        except PartError as error:
+            # Memory may run out in a part's code, too.
+            if not isinstance(error.__cause__, OF_ONE_VIDEO):
+                raise
+            self.fail(samples, error.__cause__)
 
     def fail(self, samples: Sequence[Sample], error: BaseException) -> None:
         """Note why what is pending of one video's samples cannot be answered.
@@ -182,19 +188,22 @@ def chosen(benchmark: Benchmark, limit: int | None = None) -> list[Sample]:
     """A benchmark's samples, or its first ones.
 
     Raises:
-        UsageError: there are none, two have the same id, or the limit is below 1.
+        UsageError: there are none, two have the same id, one is not as `Sample` says, or the
+            limit is below 1.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"The limit must be at least 1 sample, got {limit}.")
+    name = type(benchmark).__name__
     with blame(benchmark, "samples"):
         samples = list(benchmark.samples())
     if not samples:
-        raise UsageError(f"{type(benchmark).__name__} has no samples with these options.")
+        raise UsageError(f"{name} has no samples with these options.")
     seen: set[str] = set()
     for sample in samples:
+        check_sample(sample, name)
         if sample.id in seen:
             raise UsageError(
-                f"{type(benchmark).__name__} has two samples with the id '{sample.id}'.",
+                f"{name} has two samples with the id '{sample.id}'.",
                 hint="A benchmark must give every sample an id of its own.",
             )
         seen.add(sample.id)
@@ -250,22 +259,6 @@ def header_of(
         limit=limit,
         batch=batch,
     )
-
-
-def marked(benchmark: Benchmark, sample: Sample, answer: str) -> float:
-    """How right an answer is, by the benchmark's word.
-
-    Raises:
-        UsageError: that is not between 0 and 1.
-    """
-    with blame(benchmark, "mark"):
-        score = benchmark.mark(sample, answer)
-    if not isinstance(score, bool | int | float) or not 0 <= score <= 1:
-        raise UsageError(
-            f"{type(benchmark).__name__}.mark() must return a number from 0 to 1, but returned "
-            f"{score!r} for the sample '{sample.id}'."
-        )
-    return float(score)
 
 
 def reason_of(error: BaseException) -> str:

@@ -184,6 +184,13 @@ def test_batches_are_the_same_after_an_interruption(tmp_path: Path) -> None:
     assert [sample.id for sample in found.samples] == [each.id for each in making.samples()]
 
 
+def _in_a_part(error: Exception) -> PartError:
+    """The error of a part's code that another one caused."""
+    found = PartError("mine:Mine.score() failed")
+    found.__cause__ = error
+    return found
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
@@ -193,6 +200,7 @@ def test_batches_are_the_same_after_an_interruption(tmp_path: Path) -> None:
             "out of memory: CUDA out of memory.",
         ),
         (MemoryError(), "out of memory"),
+        (_in_a_part(MemoryError("none left")), "out of memory: none left"),
     ],
 )
 @pytest.mark.parametrize("needs_question", [False, True])
@@ -229,10 +237,15 @@ def test_a_question_too_much(tmp_path: Path) -> None:
     assert [failure.samples for failure in found.failures] == [("v0-q2",), ("v1-q2",)]
 
 
-def test_what_is_wrong_with_the_request_ends_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error", [UsageError("It is too small."), _in_a_part(ValueError("It is too small."))]
+)
+def test_what_is_wrong_with_the_request_ends_the_run(
+    tmp_path: Path, error: retake.RetakeError
+) -> None:
     """It would be wrong for the next video, too."""
-    model = Model(trouble={"v0.mp4": UsageError("The budget is too small.")})
-    with pytest.raises(UsageError, match="too small"):
+    model = Model(trouble={"v0.mp4": error})
+    with pytest.raises(type(error)):
         go(tmp_path / "run", model)
     assert read_run(tmp_path / "run").failures == ()
 
@@ -274,6 +287,45 @@ def test_chosen_samples() -> None:
         chosen(Given(given=(*making.samples(), making.samples()[0])))
     with pytest.raises(UsageError, match="at least 1"):
         chosen(Quiz(), 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"id": 3}, "id must be text, got 3"),
+        ({"id": " "}, "id must be text"),
+        ({"question": ""}, "question must be text"),
+        ({"answer": 5}, "answer must be text, got 5"),
+        ({"video": None}, "video must be a path"),
+        ({"options": "yes"}, "options must be several texts, got 'yes'"),
+        ({"options": (1, 2)}, "options must be several texts"),
+        ({"groups": {"depth": None}}, r"groups\['depth'\] must be text or a number, got None"),
+        ({"groups": {"depth": float("nan")}}, r"groups\['depth'\] must be text or a number"),
+        ({"groups": {"long": True}}, r"groups\['long'\] must be text or a number, got True"),
+        ({"chance": 25}, "chance must be a number from 0 to 1, got 25"),
+    ],
+)
+def test_samples_are_checked_before_anything_runs(changes: dict[str, Any], says: str) -> None:
+    """What could not be read back is refused while nothing is lost by it."""
+
+    class Odd(Quiz):
+        def samples(self) -> Sequence[retake.Sample]:
+            first, *others = making.samples()
+            return [*others, attrs.evolve(first, **changes)]
+
+    with pytest.raises(UsageError, match=f"Odd has a sample whose {says}"):
+        chosen(Odd())
+
+
+def test_what_is_no_sample() -> None:
+    """A benchmark that returns something else."""
+
+    class Odd(Quiz):
+        def samples(self) -> Any:
+            return ["v0.mp4"]
+
+    with pytest.raises(UsageError, match=r"must return retake.Sample, got 'v0.mp4'"):
+        chosen(Odd())
 
 
 def test_limit_and_batch_are_of_the_run(tmp_path: Path) -> None:
