@@ -184,8 +184,10 @@ def _record(sample: Any) -> Record:
 
 
 def _value(sample: Any, name: str) -> Any:
-    record = _record(sample)
-    return record["kind"] if name == "kind" else record["groups"].get(name)
+    # Asked so often that the whole record is not made for it.
+    if isinstance(sample, Mapping):
+        return sample["kind"] if name == "kind" else sample["groups"].get(name)
+    return sample.kind if name == "kind" else sample.groups.get(name)
 
 
 def _range(value: float, *, unit: bool) -> Level:

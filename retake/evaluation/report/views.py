@@ -30,6 +30,7 @@ class RunView:
         ratio: share of the video's tokens that it keeps, 0 … 1; None where that is not known.
         records: all of it; None where the run is yet to be begun.
         summary: as `summary.summarise` has it.
+        samples: the lines of its answers, as mappings.
         failure: why a sweep gave it up, or None.
     """
 
@@ -38,6 +39,7 @@ class RunView:
     ratio: float | None
     records: RunRecords | None
     summary: Mapping[str, Any]
+    samples: Sequence[Mapping[str, Any]] = ()
     failure: str | None = None
 
     @property
@@ -74,8 +76,12 @@ class RunView:
             return {}
         if not self.by_length:
             return {0.0: self.summary["costs"]}
-        parts = split(self.records.samples, LENGTH)
-        return {float(level.value): costs(part) for (level,), part in parts.items()}
+        parts = split(self.samples, LENGTH)
+        return {
+            float(level.value): costs(part)
+            for (level,), part in parts.items()
+            if _number(level.value)
+        }
 
     @property
     def state(self) -> str:
@@ -102,7 +108,8 @@ def view(name: str, method: str, records: RunRecords | None, ratio: float | None
     if records is None:
         return RunView(name, method, ratio, None, summarise([]))
     ratio = measured_ratio(records) if ratio is None else ratio
-    return RunView(name, method, ratio, records, summarise(records.samples, records.videos))
+    samples = [attrs.asdict(sample, recurse=False) for sample in records.samples]
+    return RunView(name, method, ratio, records, summarise(samples, records.videos), samples)
 
 
 def measured_ratio(records: RunRecords) -> float | None:
