@@ -50,8 +50,17 @@ def command(
 
 
 def _read(path: Path) -> "list[RunRecords]":
-    """The runs that a path stands for."""
+    """The runs that a path stands for; of a sweep those that have answered anything."""
     from retake.evaluation.records import read_run
     from retake.evaluation.sweep_folder import is_sweep, read_sweep
 
-    return list(read_sweep(path).runs.values()) if is_sweep(path) else [read_run(path)]
+    from .console import stderr
+
+    if not is_sweep(path):
+        return [read_run(path)]
+    sweep = read_sweep(path)
+    for cell in sweep.header.cells:
+        run = sweep.run_of(cell)
+        if cell.get("same_as") is None and (run is None or not run.samples):
+            stderr().print(f"Note: {cell['name']} has answered nothing yet, and is left out.")
+    return [run for run in sweep.runs.values() if run.samples]

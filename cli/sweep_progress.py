@@ -37,16 +37,18 @@ class SweepShown(Bars, Watcher):
         self.update("answers", answered, total)
 
     def video(self, number: int, total: int, path: Path) -> None:
+        self.hide("load", "cells", "prefill")
         self.update("videos", number - 1, total, f"  {path.name}")
         if not self.shown:
             self.say(f"Video {number} of {total}: {self._progress()}")
 
     def cell(self, number: int, total: int, name: str) -> None:
-        self.hide("prefill")
+        self.hide("encode", "prefill")
         self.update("cells", number - 1, total, f"  {name}")
 
     def told(self, stage: str, done: int, total: int) -> None:
-        self.update(stage, done, total)
+        if stage != "watch":  # of a video that is encoded it takes no time
+            self.update(stage, done, total)
 
     def sample(self, record: "SampleRecord") -> None:
         self._answered += 1

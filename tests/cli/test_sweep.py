@@ -226,14 +226,18 @@ def test_selectors_and_compressors_are_combined(retake: Run) -> None:
 
 
 def test_a_cell_that_fails_makes_the_sweep_fail(retake: Run, videos: Path, tmp_path: Path) -> None:
-    """Exit 1, the reason in the table's notes; the other cells are complete."""
-    words = line(videos, tmp_path / "sweep", *_METHODS, "--budget", "3", "--limit", "3")
+    """Exit 1, the reason in the table's notes; the other cells are complete and compared."""
+    budgets = ("--budget", "3", "--budget", "50", "--limit", "3")
+    words = line(videos, tmp_path / "sweep", *_METHODS, *budgets)
     swept = retake(*words)
     assert swept.code == 1
     assert "Given up: pivot-budget-3" in swept.err
     assert "pivot-budget-3 was given up" in swept.out
     assert "failed" in swept.out
     assert read_sweep(tmp_path / "sweep").runs["cells/full"].complete
+    compared = retake("compare", tmp_path / "sweep", "--json")
+    assert [pair["run"] for pair in compared.data["pairs"]] == ["pivot-budget-50"]
+    assert "pivot-budget-3 has answered nothing yet, and is left out" in compared.err
 
 
 @pytest.mark.parametrize(

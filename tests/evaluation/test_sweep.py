@@ -17,6 +17,7 @@ from retake.datasets.scenes.benchmark import Scenes
 from retake.evaluation.cells import cells_of
 from retake.evaluation.folder import RunFolder
 from retake.evaluation.grid import read_grid
+from retake.evaluation.locking import FolderLock
 from retake.evaluation.records import RunRecords, read_run
 from retake.evaluation.running import Run, chosen, evaluate, header_of
 from retake.evaluation.sweep import sweep
@@ -304,6 +305,13 @@ def test_another_sweep_is_not_gone_on_with(swept: Swept, tmp_path: Path) -> None
         swept(PIVOT, folder=tmp_path / "other")
     with pytest.raises(UsageError, match="there is no folder"):
         swept(PIVOT, folder=tmp_path / "no" / "where")
+
+
+def test_one_writer_at_a_time(swept: Swept, tmp_path: Path) -> None:
+    """A second process is refused while the first one sweeps."""
+    swept(PIVOT, keep_ratios=[0.5])
+    with FolderLock(tmp_path / "sweep"), pytest.raises(RunFolderError, match="another process"):
+        swept(PIVOT, keep_ratios=[0.5], resume=True)
 
 
 def test_a_folder_that_is_no_sweep(tmp_path: Path) -> None:
