@@ -24,6 +24,14 @@ from .console import stderr
 _REMEMBERED = 7 * 24 * 3600.0
 
 
+def told(failure: Failure) -> str:
+    """A failure as a sentence or two."""
+    about = "" if failure.video in failure.reason else f"{failure.video}: "
+    count = len(failure.samples)
+    left = "1 question is" if count == 1 else f"{count} questions are"
+    return f"{about}{failure.reason.rstrip('.')}. {left} unanswered."
+
+
 class Bars:
     """Bars by name, and lines above them; off a terminal only the lines."""
 
@@ -94,11 +102,7 @@ class Shown(Bars):
 
     def failure(self, failure: Failure) -> None:
         """A video failed, and the run goes on."""
-        count = len(failure.samples)
-        self.say(
-            f"Failed: {failure.reason} ({count} question{'s' if count != 1 else ''} about "
-            f"'{failure.video}' unanswered)"
-        )
+        self.say(f"Failed: {told(failure)}")
 
     def interrupted(self, folder: RunFolder) -> None:
         """Ctrl-C: say what is kept."""

@@ -12,6 +12,7 @@ from retake.evaluation.records import RunRecords
 from retake.evaluation.summary import summarise
 
 from . import scores, units
+from .evaluation_progress import told
 from .report import EMBEDDED, labelled
 
 FORMAT = "retake.eval/1"
@@ -146,8 +147,7 @@ def _speed(costs: Mapping[str, Any]) -> str:
 
 def _warnings(run: RunRecords, costs: Mapping[str, Any]) -> Iterator[str]:
     for failure in run.failures[:_FAILURES]:
-        about = "" if failure.video in failure.reason else f"{failure.video}: "
-        yield f"{about}{failure.reason} {len(failure.samples)} of its questions are unanswered."
+        yield told(failure)
     if len(run.failures) > _FAILURES:
         yield f"{len(run.failures) - _FAILURES} more videos failed (failures.jsonl has them)."
     if run.failures:
