@@ -1,5 +1,6 @@
 """InfiniPot-V: what has changed since, and what carries a large value."""
 
+from itertools import groupby
 from typing import ClassVar
 
 import attrs
@@ -77,8 +78,9 @@ def _likeness(chunk: KVChunk, start: int) -> Tensor:
     places = int(chunk.patches.max()) + 1
     total = directions.new_zeros(groups, places, width)
     frames = directions.new_zeros(places)
-    sizes = torch.unique_consecutive(chunk.rows[start:], return_counts=True)[1].tolist()
     # Frame by frame, where each place occurs once: sums that do not depend on the device's order.
+    frame_of = chunk.rows[start:].tolist()
+    sizes = [len(list(frame)) for _, frame in groupby(frame_of)]
     for each in torch.split(torch.arange(start, size, device=directions.device), sizes):
         there = chunk.patches[each]
         total[:, there] += directions[:, each]

@@ -18,10 +18,14 @@ class Random(KVCompressor):
 
     Attributes:
         seed: another one gives another choice.
+        together: make the same choice in all layers. Apart, what one layer loses another keeps,
+            so that more of the video is left somewhere.
     """
 
     seed: int = attrs.field(default=0, validator=between(0, 2**31 - 1))
+    together: bool = False
 
     def score(self, chunk: KVChunk) -> Tensor:
-        drawn = torch.rand(len(chunk), generator=chunk.generator(self.seed))
+        seen = attrs.evolve(chunk, layer=0) if self.together else chunk
+        drawn = torch.rand(len(chunk), generator=seen.generator(self.seed))
         return drawn.to(chunk.keys.device)

@@ -49,5 +49,7 @@ class SnapKV(KVCompressor):
         """Each head's `[L]` pooled along the keys; at the ends over those that are there."""
         reach = self.kernel // 2
         if self.pooling == "max":
-            return F.max_pool1d(seen, self.kernel, stride=1, padding=reach)
+            # Not through `max_pool1d`, which some devices lack.
+            wide = F.pad(seen, (reach, reach), value=float("-inf"))
+            return wide.unfold(-1, self.kernel, 1).amax(-1)
         return F.avg_pool1d(seen, self.kernel, stride=1, padding=reach, count_include_pad=False)

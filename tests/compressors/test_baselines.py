@@ -35,6 +35,14 @@ def test_random_by_seed_layer_and_chunk() -> None:
     assert not any(torch.equal(first, other) for other in others)
 
 
+def test_random_together() -> None:
+    """Asked to, it makes the same choice in all layers, and another in the next chunk."""
+    chunk, together = make_chunk(60, pivots=0), Random(together=True)
+    first = together.score(chunk)
+    assert torch.equal(first, together.score(attrs.evolve(chunk, layer=2)))
+    assert not torch.equal(first, together.score(attrs.evolve(chunk, numbers=chunk.numbers + 60)))
+
+
 @pytest.mark.parametrize("seed", [-1, 2**31])
 def test_bad_seed(seed: int) -> None:
     """A seed outside its range is refused by name."""

@@ -1,0 +1,138 @@
+"""Why one compressor answers better than another: what is left of the cards that are asked about.
+
+The idea: a card of the scenes benchmark is on screen for a second or two; of its visual tokens a
+compressor keeps some, in some layers. For each method this counts, over all cards of the benchmark's
+videos, the share of a card's tokens that survives, how often something of a card survives in some
+layer and in every layer, and how often the question about the card is answered rightly then.
+`python -m benchmarks.needle_survival --seconds 64 --keep-ratio 0.125`
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+import retake
+from retake.datasets.scenes import Clip, Needle
+
+METHODS = {
+    "random": ("none", "random"),
+    "random, the same in all layers": ("none", "random:together=true"),
+    "uniform": ("none", "uniform"),
+    "attention mass": ("none", "pivotkv"),
+    "paper: pivots first": ("dpselect", "pivotkv"),
+    "code: pivots score 1": ("dpselect", "pivotkv:pivot_score=1.0"),
+    "pivots, then random": ("dpselect", "random"),
+}
+
+
+@attrs.frozen
+class Fate:
+    """What became of one card.
+
+    Attributes:
+        shares: of its tokens, what each layer kept.
+        right: whether the question about it was answered rightly.
+    """
+
+    shares: tuple[float, ...]
+    right: bool
+
+
+def tokens_of(
+    needle: Needle, per_step: int, steps: int, step_seconds: float
+) -> np.ndarray[Any, Any]:
+    """Numbers of the visual tokens of the steps in which a card is seen."""
+    first = math.floor(needle.start / step_seconds)
+    last = min(steps, math.ceil(needle.end / step_seconds))
+    return np.arange(first * per_step, last * per_step)
+
+
+def fates(
+    model: retake.VideoModel, memory: retake.VideoMemory, samples: list[retake.Sample]
+) -> Iterator[Fate]:
+    """The fate of each card that is asked about by one of its two properties."""
+    clip = Clip.load(samples[0].video.with_suffix(".json"))
+    done = memory.compression
+    for sample in samples:
+        needle = next(n for n in clip.needles if sample.answer in (n.colour, n.shape))
+        asked = tokens_of(needle, done.tokens_per_step, done.steps, clip.seconds / done.steps)
+        shares = tuple(float(np.isin(asked, kept).mean()) for kept in memory.kept)
+        right = model.ask(sample.question, memory).text == sample.answer
+        yield Fate(shares, right)
+
+
+def measure(
+    scenes: retake.Benchmark, methods: dict[str, tuple[str, str]], keep_ratio: float
+) -> dict[str, list[Fate]]:
+    """Every method's fates of all cards; each video is encoded once."""
+    base = retake.load(selector="none", compressor="none")
+    found: dict[str, list[Fate]] = {name: [] for name in methods}
+    by_video: dict[Path, list[retake.Sample]] = {}
+    for sample in scenes.samples():
+        by_video.setdefault(sample.video, []).append(sample)
+    for video, samples in by_video.items():
+        encoded = base.encode(video)
+        for name, (selector, compressor) in methods.items():
+            model = base.with_parts(selector=selector, compressor=compressor, keep_ratio=keep_ratio)
+            found[name] += fates(model, model.watch(encoded), samples)
+    return found
+
+
+def row(fates_of: list[Fate]) -> dict[str, float]:
+    """What became of a method's cards, in shares of 1."""
+    shares = np.array([fate.shares for fate in fates_of])
+    right = np.array([fate.right for fate in fates_of])
+    anywhere, everywhere = (shares > 0).any(1), (shares > 0).all(1)
+    return {
+        "cards": len(fates_of),
+        "share kept": float(shares.mean()),
+        "in some layer": float(anywhere.mean()),
+        "in every layer": float(everywhere.mean()),
+        "right": float(right.mean()),
+        "right if in some layer": float(right[anywhere].mean()) if anywhere.any() else math.nan,
+        "right if in none": float(right[~anywhere].mean()) if (~anywhere).any() else math.nan,
+    }
+
+
+def main() -> None:
+    """Parse the command line, print a table, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, help="the scenes' folder, made with --size 112")
+    parser.add_argument("--seconds", type=float, default=64)
+    parser.add_argument("--videos", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--keep-ratio", type=float, default=0.125)
+    parser.add_argument("--json", type=Path, help="write the numbers to this file, too")
+    parser.add_argument(
+        "--quick", action="store_true", help="two short videos, to see that it runs"
+    )
+    given = parser.parse_args()
+    if given.quick:
+        given.seconds, given.videos, given.seeds = 20.0, 2, 1
+    scenes = retake.datasets.get("scenes")(
+        root=given.root,
+        lengths=(given.seconds,),
+        videos=given.videos,
+        seeds=given.seeds,
+        kinds=("needle_colour", "needle_shape"),
+        size=112,
+    )
+    found = measure(scenes, METHODS, given.keep_ratio)
+    rows = {name: row(of) for name, of in found.items()}
+    columns = list(next(iter(rows.values())))
+    print(f"{'':32}", *(f"{name:>22}" for name in columns))
+    for name, values in rows.items():
+        print(f"{name:32}", *(f"{value:22.3g}" for value in values.values()))
+    if given.json is not None:
+        about = {"seconds": given.seconds, "keep_ratio": given.keep_ratio, "rows": rows}
+        given.json.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
