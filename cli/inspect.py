@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from retake.core.config import RunConfig
     from retake.evaluation.cells import Cell
     from retake.evaluation.report.document import Page
+    from retake.evaluation.report.filmstrip import Picture
+    from retake.evaluation.report.inspection import Inspection
     from retake.video_model import VideoModel
 
 # What is given once for every method, or says how to answer, is no flag here.
@@ -174,17 +176,14 @@ def _model(loaded: "VideoModel", config: "RunConfig") -> "VideoModel":
     )
 
 
-def _pictures(path: Path, config: "RunConfig", found: Any, steps: list[int]) -> list[Any]:
-    """The keyframes' first frames."""
+def _pictures(
+    path: Path, config: "RunConfig", found: "Inspection", steps: list[int]
+) -> "list[Picture]":
+    """Of each keyframe the frame that shows what has changed."""
     from retake.evaluation.report.filmstrip import pictures
     from retake.video import open_video
 
     rules = config.video
-    frames = [
-        (found.frames.indices[step * found.pace], found.frames.timestamps[step * found.pace])
-        for step in steps
-    ]
-    smalls = [f"{found.change[step]:.2f}" for step in steps]
     with open_video(
         path,
         reader=rules.reader,
@@ -192,4 +191,4 @@ def _pictures(path: Path, config: "RunConfig", found: Any, steps: list[int]) -> 
         on_bad_frame=rules.on_bad_frame,
         threads=rules.reader_threads,
     ) as reader:
-        return list(pictures(reader, frames, smalls))
+        return list(pictures(reader, [found.moment(step) for step in steps]))

@@ -4,13 +4,14 @@ import base64
 import io
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
 from retake.evaluation.report.document import Cell, Table
-from retake.evaluation.report.filmstrip import clock, jpeg, keyframes
+from retake.evaluation.report.filmstrip import Moment, clock, jpeg, keyframes, pictures
 from retake.evaluation.report.heat import Entry, heat_map
 from retake.evaluation.report.lines import (
     LARGE,
@@ -25,6 +26,8 @@ from retake.evaluation.report.scales import Scale, round_ticks, share_text
 from retake.evaluation.report.styles import COLOURS, styles, with_leaders
 from retake.evaluation.report.timeline import binned, curve, heat, time_ticks
 from retake.evaluation.report.wording import fixed, seconds_long
+from retake.video import open_video
+from tests.video.make import make_video
 
 STYLE = files("retake.evaluation.report").joinpath("templates", "style.css").read_text()
 
@@ -162,6 +165,17 @@ def test_pictures_are_jpeg() -> None:
         back = next(shown.decode(video=0)).to_ndarray(format="rgb24")
     assert back.shape == image.shape
     assert np.abs(back.astype(int) - image).max() < 8
+
+
+def test_a_keyframe_shows_what_has_changed(tmp_path: Path) -> None:
+    """Of a step's frames the one least like the frame before it, with its own time."""
+    path = make_video(tmp_path / "video.mp4", frames=8, fps=2, numbers=[0, 0, 0, 4095, 0, 0, 0, 0])
+    with open_video(path) as reader:
+        moment = Moment(((2, 1.0), (3, 1.5)), before=1, small="0.90")
+        first = Moment(((0, 0.0), (1, 0.5)), before=None, small="1.00")
+        shown = list(pictures(reader, [first, moment]))
+    assert [(each.time, each.small) for each in shown] == [("0 s", "1.00"), ("1.5 s", "0.90")]
+    assert (shown[0].width, shown[0].height) == (160, 90)
 
 
 def test_tables_are_rectangular() -> None:

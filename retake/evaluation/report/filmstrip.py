@@ -1,7 +1,7 @@
 """Keyframes as small pictures inside the page: which steps, and their frames as JPEG."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -41,6 +41,21 @@ class Picture:
 
 
 @attrs.frozen
+class Moment:
+    """A step of the video, of which one frame is to be shown.
+
+    Attributes:
+        frames: number and seconds of each of its frames.
+        before: number of the frame before it, or None.
+        small: what else to say of it.
+    """
+
+    frames: tuple[tuple[int, float], ...]
+    before: int | None
+    small: str
+
+
+@attrs.frozen
 class Filmstrip:
     """Pictures in order of time."""
 
@@ -69,26 +84,30 @@ def keyframes(change: Array, peaks: Array, most: int = MOST) -> list[int]:
     return sorted(chosen[:most])
 
 
-def pictures(
-    reader: VideoReader, frames: Sequence[tuple[int, float]], smalls: Sequence[str]
-) -> Iterator[Picture]:
-    """Frames of a video as pictures of at most 160 pixels' width.
-
-    Args:
-        reader: of the video.
-        frames: number and seconds of each, ascending.
-        smalls: what else to say of each.
+def pictures(reader: VideoReader, moments: Sequence[Moment]) -> Iterator[Picture]:
+    """A picture of each moment, of at most 160 pixels' width.
 
     Raises:
         VideoError: a frame cannot be decoded.
     """
-    told = iter(zip(frames, smalls, strict=True))
-    for batch in reader.read([index for index, _ in frames], each=_smaller):
-        for frame in batch.frames:
-            (_, seconds), small = next(told)
-            height, width = frame.shape[:2]
-            uri = jpeg(frame.numpy())
-            yield Picture(uri, width, height, clock(seconds), round(seconds, 3), small)
+    wanted = {index for each in moments for index, _ in each.frames}
+    wanted |= {each.before for each in moments if each.before is not None}
+    frames: dict[int, Array] = {}
+    for batch in reader.read(sorted(wanted), each=_smaller):
+        frames |= dict(zip(batch.indices.tolist(), batch.frames.numpy(), strict=True))
+    for each in moments:
+        index, seconds = _telling(each, frames)
+        height, width = frames[index].shape[:2]
+        uri = jpeg(frames[index])
+        yield Picture(uri, width, height, clock(seconds), round(seconds, 3), each.small)
+
+
+def _telling(moment: Moment, frames: Mapping[int, Array]) -> tuple[int, float]:
+    """The frame that is least like the one before the moment; the first of equals."""
+    if moment.before is None:
+        return moment.frames[0]
+    before = frames[moment.before].astype(np.int16)
+    return max(moment.frames, key=lambda frame: float(np.abs(frames[frame[0]] - before).mean()))
 
 
 def clock(seconds: float) -> str:

@@ -18,6 +18,7 @@ from retake.core.scorer import FrameTextScorer
 from retake.core.stream import selection_stream
 from retake.core.tokens import Selection, VisualTokens
 from retake.encoding import EncodedVideo
+from retake.evaluation.report.filmstrip import Moment
 from retake.selectors.dpselect import dissimilarity, local_peaks
 from retake.video_model import VideoModel
 from retake.watching import Progress
@@ -83,6 +84,16 @@ class Inspection:
         """Seconds at which the last step ends, as far as the steps before tell."""
         times = self.times
         return float(2 * times[-1] - times[-2]) if len(times) > 1 else float(times[-1]) + 1.0
+
+    def moment(self, step: int) -> Moment:
+        """A step's frames, and the one before them."""
+        start, stop = step * self.pace, (step + 1) * self.pace
+        numbers, seconds = self.frames.indices, self.frames.timestamps
+        return Moment(
+            tuple(zip(numbers[start:stop], seconds[start:stop], strict=True)),
+            numbers[start - 1] if start else None,
+            f"{self.change[step]:.2f}",
+        )
 
 
 def inspect(
