@@ -80,7 +80,7 @@ def _answers(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in folder.glob("cells/*/samples.jsonl"))
 
 
-def test_killed_and_resumed(process: Run, videos: Path, done: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed(retake: Run, videos: Path, done: Path, tmp_path: Path) -> None:
     """kill -9, twice, and a line cut in half: then the samples of an uninterrupted sweep."""
     folder = tmp_path / "sweep"
     words = line(videos, folder, *_METHODS, "--keep-ratio", "1", "--keep-ratio", "0.5", "--resume")
@@ -88,7 +88,7 @@ def test_killed_and_resumed(process: Run, videos: Path, done: Path, tmp_path: Pa
         kill_after(words, folder, count)
     cut = next(path for path in folder.glob("cells/*/samples.jsonl") if path.stat().st_size)
     cut.write_bytes(cut.read_bytes()[:-9])
-    resumed = process(*words)
+    resumed = retake(*words)
     assert resumed.code == 0, resumed.err
     assert "the last line was half-written and was dropped" in resumed.err
     assert timeless(read_sweep(folder)) == timeless(read_sweep(done))
@@ -145,22 +145,22 @@ class Mine(retake.KVCompressor):
 
 
 def test_a_compressor_of_ones_own_through_sweep_compare_and_report(
-    process: Run, videos: Path, tmp_path: Path
+    retake: Run, videos: Path, tmp_path: Path
 ) -> None:
     """From a file beside nothing else, as CONTRIBUTING.md has it."""
     (tmp_path / "mine.py").write_text(_MINE)
     own, folder = f"{tmp_path / 'mine.py'}:Mine", tmp_path / "sweep"
     words = line(videos, folder, "--selector", "none", "--compressor", "knorm")
-    swept = process(*words, "--method", f"mine=none+{own}", "--keep-ratio", "0.5")
+    swept = retake(*words, "--method", f"mine=none+{own}", "--keep-ratio", "0.5")
     assert swept.code == 0, swept.err
     assert "mine" in swept.out
     found = read_sweep(folder)
     mine, knorm = (found.runs[f"cells/{name}-keep-0.5"] for name in ("mine", "none+knorm"))
     assert mine.header.config["compressor"]["name"] == own
     assert [each.answer for each in mine.samples] == [each.answer for each in knorm.samples]
-    compared = process("compare", folder, "--json")
+    compared = retake("compare", folder, "--json")
     assert compared.data["pairs"][0]["overall"]["difference"] == 0
-    assert process("report", folder).code == 0
+    assert retake("report", folder).code == 0
     assert "mine" in (folder / "report.html").read_text()
 
 
