@@ -1,9 +1,9 @@
 """Why one compressor answers better than another: what is left of the cards that are asked about.
 
 The idea: a card of the scenes benchmark is on screen for a second or two; of its visual tokens a
-compressor keeps some, in some layers. For each method this counts, over all cards of the benchmark's
-videos, the share of a card's tokens that survives, how often something of a card survives in some
-layer and in every layer, and how often the question about the card is answered rightly then.
+compressor keeps some, in some layers. For each method this counts, over all cards that are asked
+about, the share of a card's tokens that survives in each layer, how often something of a card
+survives in some layer and in every layer, and how often its question is answered rightly.
 `python -m benchmarks.needle_survival --seconds 64 --keep-ratio 0.125`
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 
 import retake
 from retake.datasets.scenes import Clip, Needle
+from retake.datasets.scenes.benchmark import Scenes
 
 METHODS = {
     "random": ("none", "random"),
@@ -68,7 +69,7 @@ def fates(
 
 
 def measure(
-    scenes: retake.Benchmark, methods: dict[str, tuple[str, str]], keep_ratio: float
+    scenes: Scenes, methods: dict[str, tuple[str, str]], keep_ratio: float
 ) -> dict[str, list[Fate]]:
     """Every method's fates of all cards; each video is encoded once."""
     base = retake.load(selector="none", compressor="none")
@@ -95,9 +96,14 @@ def row(fates_of: list[Fate]) -> dict[str, float]:
         "in some layer": float(anywhere.mean()),
         "in every layer": float(everywhere.mean()),
         "right": float(right.mean()),
-        "right if in some layer": float(right[anywhere].mean()) if anywhere.any() else math.nan,
-        "right if in none": float(right[~anywhere].mean()) if (~anywhere).any() else math.nan,
+        "right if in some layer": _mean(right[anywhere]),
+        "right if in none": _mean(right[~anywhere]),
+        **{f"layer {layer}": float(kept) for layer, kept in enumerate(shares.mean(0))},
     }
+
+
+def _mean(values: np.ndarray[Any, Any]) -> float:
+    return float(values.mean()) if len(values) else math.nan
 
 
 def main() -> None:
@@ -109,26 +115,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--keep-ratio", type=float, default=0.125)
     parser.add_argument("--json", type=Path, help="write the numbers to this file, too")
-    parser.add_argument(
-        "--quick", action="store_true", help="two short videos, to see that it runs"
-    )
+    parser.add_argument("--quick", action="store_true", help="two short videos: does it run?")
     given = parser.parse_args()
     if given.quick:
         given.seconds, given.videos, given.seeds = 20.0, 2, 1
-    scenes = retake.datasets.get("scenes")(
+    scenes = Scenes(
         root=given.root,
         lengths=(given.seconds,),
         videos=given.videos,
         seeds=given.seeds,
-        kinds=("needle_colour", "needle_shape"),
+        kinds=["needle_colour", "needle_shape"],
         size=112,
     )
     found = measure(scenes, METHODS, given.keep_ratio)
     rows = {name: row(of) for name, of in found.items()}
-    columns = list(next(iter(rows.values())))
-    print(f"{'':32}", *(f"{name:>22}" for name in columns))
-    for name, values in rows.items():
-        print(f"{name:32}", *(f"{value:22.3g}" for value in values.values()))
+    print(f"{'':24}", *(f"{name[:14]:>14}" for name in rows))
+    for column in next(iter(rows.values())):
+        print(f"{column:24}", *(f"{values[column]:14.3g}" for values in rows.values()))
     if given.json is not None:
         about = {"seconds": given.seconds, "keep_ratio": given.keep_ratio, "rows": rows}
         given.json.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
