@@ -11,6 +11,7 @@ from retake.evaluation.compare import compare
 from retake.evaluation.records import read_run
 from retake.evaluation.report import build, to_html, to_markdown
 from retake.evaluation.report.gathering import gather
+from retake.evaluation.report.naming import method_names
 from retake.evaluation.summary import summarise
 from tests.evaluation.pretend import FULL, LENGTHS, Method, write_run, write_sweep
 from tests.evaluation.reading import Read, read
@@ -220,3 +221,46 @@ def test_a_folder_of_runs_says_where_they_are(tmp_path: Path) -> None:
     assert str(run) in str(caught.value.hint)
     with pytest.raises(UsageError, match="given twice"):
         build([run, tmp_path / "." / "run"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        # (what two runs' configurations say, what tells them apart)
+        (
+            [{"prefill": {"keep_ratio": 0.5}}, {"prefill": {"keep_ratio": 0.25}}],
+            ["dpselect + pivotkv", "dpselect + pivotkv"],
+        ),
+        (
+            [{"prefill": {"positions": "reforge"}}, {"prefill": {"positions": "original"}}],
+            ["dpselect + pivotkv, positions=reforge", "dpselect + pivotkv, positions=original"],
+        ),
+        (
+            [
+                {"compressor": {"name": "snapkv", "options": {"window": 8}}},
+                {"compressor": {"name": "snapkv", "options": {"window": 16}}},
+            ],
+            ["snapkv (window=8)", "snapkv (window=16)"],
+        ),
+        (
+            [
+                {"compressor": {"name": "pyramidkv", "options": {"of": {"name": "h2o"}}}},
+                {"compressor": {"name": "./mine.py:Mine", "options": {}}},
+            ],
+            ["pyramidkv(h2o)", "Mine"],
+        ),
+        (
+            [{"model": {"path": "/models/small"}}, {"model": {"path": "/models/large"}}],
+            ["dpselect + pivotkv, model.path=small", "dpselect + pivotkv, model.path=large"],
+        ),
+    ],
+)
+def test_methods_are_named_by_what_differs(
+    tmp_path: Path, changes: list[dict[str, Any]], names: list[str]
+) -> None:
+    """Parts, their options, what is inside them, any other key; never how much is kept."""
+    runs = [
+        read_run(write_run(tmp_path / str(at), PIVOTKV, config=change))
+        for at, change in enumerate(changes)
+    ]
+    assert method_names([run.header for run in runs]) == names
