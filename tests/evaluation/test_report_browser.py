@@ -75,7 +75,7 @@ def test_a_method_is_singled_out_in_every_chart(browser: Browser, pages: dict[st
     """Ticked in the legend, its lines stay, and all others fade; unticked, all are as before."""
     browser.open(pages["sweep"], width=1280)
     number = browser.value("document.querySelectorAll('.pick')[15].id.replace('pick-', '')")
-    drawn = "[...document.querySelectorAll('.panel .series')]"
+    drawn = "[...document.querySelectorAll('.picked .series')]"
     shown = (
         f"{drawn}.map(each => [each.classList.contains('s{number}'), "
         "+getComputedStyle(each).opacity])"
@@ -85,16 +85,21 @@ def test_a_method_is_singled_out_in_every_chart(browser: Browser, pages: dict[st
     picked = browser.value(shown)
     assert {opacity for own, opacity in picked if own} == {1}
     assert max(opacity for own, opacity in picked if not own) < 0.2
+    # Samples in legends, and panels whose lines are lengths, are not concerned.
+    others = "[...document.querySelectorAll('.legend .series, .small:not(.picked) .series')]"
+    assert set(browser.value(f"{others}.map(each => +getComputedStyle(each).opacity)")) == {1}
     browser.value("document.querySelector('.legend button').click()")
     assert browser.value(shown) == before
 
 
-def test_printed_page_has_no_controls(browser: Browser, pages: dict[str, Path]) -> None:
-    """On paper nothing is to be pressed, and tables are not cut off by a box that scrolls."""
-    browser.open(pages["sweep"], width=1280)
+def test_printed_page_is_whole(browser: Browser, pages: dict[str, Path]) -> None:
+    """On paper nothing is to be pressed, all is unfolded, and tables are not cut off."""
+    browser.open(pages["run"], width=720)
     browser.call("Emulation.setEmulatedMedia", media="print")
-    hidden = "getComputedStyle(document.querySelector('.legend button')).display"
+    hidden = "getComputedStyle(document.querySelector('nav')).display"
     assert browser.value(hidden) == "none"
     overflow = "getComputedStyle(document.querySelector('.scroll')).overflowX"
     assert browser.value(overflow) == "visible"
+    assert browser.value("document.querySelector('details td').getBoundingClientRect().height") > 0
+    assert browser.value("document.documentElement.scrollWidth") <= 720
     browser.call("Emulation.setEmulatedMedia", media="")
