@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import pytest
 from retake_cli.main import main
 
 from retake.datasets.scenes import Clip, make_clip
+from retake.datasets.scenes.benchmark import Scenes
+from tests.cli.evaluations import SAME, line
 
 
 @attrs.frozen
@@ -81,3 +84,30 @@ def watched(retake: Run, scene: Clip, checkpoint: Path) -> Run:
         return retake("run", scene.path, "--model", checkpoint, "--max-new-tokens", "3", *words)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four short videos of the scenes benchmark; do not change them."""
+    root = tmp_path_factory.mktemp("scenes") / "videos"
+    Scenes(root=str(root), lengths=(8, 16), videos=2, size=64).make()
+    return root
+
+
+@pytest.fixture(scope="session")
+def done(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run of the first six questions; do not change it."""
+    folder = tmp_path_factory.mktemp("done") / "run"
+    words = line(scenes, folder, *SAME, "--json")
+    assert main([str(word) for word in words]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(done: Path, tmp_path: Path) -> Path:
+    """A copy of that run, of which the last two answers are missing."""
+    folder = tmp_path / "run"
+    shutil.copytree(done, folder)
+    path = folder / "samples.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
+    return folder

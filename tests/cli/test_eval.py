@@ -1,4 +1,4 @@
-"""`retake eval`: real runs of the shipped model, killed, resumed, refused and reported."""
+"""`retake eval`: real runs of the shipped model, killed, resumed and reported."""
 
 import json
 import os
@@ -13,53 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from retake.datasets.scenes.benchmark import Scenes
-from retake.evaluation.locking import FolderLock
 from retake.evaluation.records import read_run
-from retake.models.embedded import checkpoint_path
 from tests.cli.conftest import Run
+from tests.cli.evaluations import SAME, compressions, line, lines, timeless
 
-_LENGTHS = "lengths=[8,16]"
-_SIZE = "size=64"
 # As in this process.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-_TIMES = ("watch", "seconds", "first_token_seconds", "token_seconds")
-
-
-@pytest.fixture(scope="session")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four short videos of the scenes benchmark; do not change them."""
-    root = tmp_path_factory.mktemp("scenes") / "videos"
-    Scenes(root=str(root), lengths=(8, 16), videos=2, size=64).make()
-    return root
-
-
-def line(scenes: Path, folder: Path, *more: str | Path) -> list[str | Path]:
-    """The command on those videos."""
-    options = [f"root={scenes}", _LENGTHS, "videos=2", _SIZE]
-    given = [word for option in options for word in ("--benchmark-option", option)]
-    return ["eval", "scenes", *given, "-o", folder, *more]
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    """A journal's lines."""
-    return [json.loads(each) for each in path.read_text().splitlines()]
-
-
-def timeless(folder: Path) -> list[dict[str, Any]]:
-    """A run's samples without what differs from run to run."""
-    return [
-        {key: value for key, value in sample.items() if key not in _TIMES}
-        for sample in lines(folder / "samples.jsonl")
-    ]
-
-
-def compressions(folder: Path) -> dict[tuple[str, str | None], Any]:
-    """What was kept of each video, the last time that it was watched."""
-    return {
-        (video["video"], video["question"]): (video["frames"], video["compression"])
-        for video in lines(folder / "videos.jsonl")
-    }
 
 
 def numbers(data: dict[str, Any]) -> dict[str, Any]:
@@ -127,30 +86,6 @@ def _cut(path: Path) -> list[dict[str, Any]]:
     return [json.loads(each) for each in content.splitlines()[:-1]]
 
 
-@pytest.fixture(scope="session")
-def done(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete run of the first six questions; do not change it."""
-    from retake_cli.main import main
-
-    folder = tmp_path_factory.mktemp("done") / "run"
-    words = line(scenes, folder, "--limit", "6", "--keep-ratio", "0.5", "--json")
-    assert main([str(word) for word in words]) == 0
-    return folder
-
-
-@pytest.fixture
-def run(done: Path, tmp_path: Path) -> Path:
-    """A copy of that run, of which the last two answers are missing."""
-    folder = tmp_path / "run"
-    shutil.copytree(done, folder)
-    path = folder / "samples.jsonl"
-    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
-    return folder
-
-
-_SAME = ("--limit", "6", "--keep-ratio", "0.5")
-
-
 def test_results_carry_all_that_decided_them(done: Path, scenes: Path) -> None:
     """Configuration, versions, seed, frames and what the budget came to."""
     found = read_run(done)
@@ -177,13 +112,13 @@ def test_results_carry_all_that_decided_them(done: Path, scenes: Path) -> None:
 def test_report_and_document(retake: Run, done: Path, scenes: Path, monkeypatch: Any) -> None:
     """A complete run is shown again without a model; people and scripts get the same numbers."""
     monkeypatch.setattr("retake.api.from_config", lambda *_: pytest.fail("it was loaded"))
-    data = retake(*line(scenes, done, *_SAME, "--resume", "--json")).data
+    data = retake(*line(scenes, done, *SAME, "--resume", "--json")).data
     assert (data["format"], data["complete"], data["answered"]) == ("retake.eval/1", True, 6)
     assert data["run"]["config"]["prefill"]["keep_ratio"] == 0.5
     overall = data["summary"]["overall"]
     assert overall["questions"] == 6
     assert overall["accuracy"] == sum(each["score"] for each in lines(done / "samples.jsonl")) / 6
-    shown = retake(*line(scenes, done, *_SAME, "--resume"))
+    shown = retake(*line(scenes, done, *SAME, "--resume"))
     assert (shown.code, shown.err) == (0, "")
     for words in (
         f"{100 * overall['accuracy']:.1f}".removesuffix(".0"),
@@ -197,151 +132,17 @@ def test_report_and_document(retake: Run, done: Path, scenes: Path, monkeypatch:
 
 def test_resumed(retake: Run, run: Path, done: Path, scenes: Path) -> None:
     """What is missing is answered as it would have been."""
-    result = retake(*line(scenes, run, *_SAME, "--resume"))
+    result = retake(*line(scenes, run, *SAME, "--resume"))
     assert (result.code, result.err) == (0, "")
     assert timeless(run) == timeless(done)
 
 
 def test_resuming_where_there_is_no_run(retake: Run, tmp_path: Path, scenes: Path) -> None:
     """Begins one, and says so: a script may always say --resume."""
-    result = retake(*line(scenes, tmp_path / "run", *_SAME, "--resume", "--json"))
+    result = retake(*line(scenes, tmp_path / "run", *SAME, "--resume", "--json"))
     assert result.code == 0
     assert "There was no run" in result.err
     assert result.data["complete"]
-
-
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        (_SAME, ("holds a run already", "--resume")),
-        (
-            ("--limit", "6", "--keep-ratio", "0.25", "--resume"),
-            ("prefill.keep_ratio: was 0.5, is 0.25",),
-        ),
-        (
-            (*_SAME, "--resume", "--selector", "uniform", "--max-new-tokens", "5"),
-            ("selector.name: was dpselect, is uniform", "max_new_tokens: was 32, is 5"),
-        ),
-        (("--limit", "7", "--keep-ratio", "0.5", "--resume"), ("--limit: was 6, is 7",)),
-        ((*_SAME, "--batch", "2", "--resume"), ("--batch: was 1, is 2",)),
-        (
-            (*_SAME, "--resume", "--benchmark-option", "answers=letters"),
-            ("benchmark option answers: was words, is letters", "the samples: was 6 ("),
-        ),
-    ],
-)
-def test_another_run_is_not_mixed_in(
-    retake: Run, run: Path, scenes: Path, monkeypatch: Any, given: tuple, says: tuple
-) -> None:
-    """Refused before a model is loaded, every difference named, nothing touched."""
-    monkeypatch.setattr("retake.api.from_config", lambda *_: pytest.fail("it was loaded"))
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
-    result = retake(*line(scenes, run, *given))
-    assert result.code == 2
-    for words in says:
-        assert words in result.err
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
-
-
-def test_another_model_is_not_mixed_in(
-    retake: Run, run: Path, done: Path, scenes: Path, checkpoint: Path
-) -> None:
-    """Its fingerprint tells, wherever it is kept; also where nothing is left to be answered."""
-    for folder in (run, done):
-        result = retake(*line(scenes, folder, *_SAME, "--resume", "--model", checkpoint))
-        assert result.code == 2
-        assert "the model's fingerprint: was " in result.err
-
-
-def test_the_same_model_elsewhere(
-    retake: Run, run: Path, done: Path, scenes: Path, tmp_path: Path
-) -> None:
-    """A copy of the shipped checkpoint is the shipped model."""
-    copy = shutil.copytree(checkpoint_path(), tmp_path / "copy")
-    assert retake(*line(scenes, run, *_SAME, "--resume", "--model", copy)).code == 0
-    assert timeless(run) == timeless(done)
-
-
-def test_two_writers(retake: Run, run: Path, scenes: Path) -> None:
-    """The second is refused; reading meanwhile is not."""
-    with FolderLock(run):
-        result = retake(*line(scenes, run, *_SAME, "--resume"))
-        assert len(read_run(run).samples) == 4
-    assert result.code == 1
-    assert "is being written by another process" in result.err
-    assert retake(*line(scenes, run, *_SAME, "--resume")).code == 0
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (None, "its run.json is missing"),
-        (b'{"format": "retake.ru', "is damaged: it is not JSON"),
-        (b'{"format": "retake.run/9"}', "newer retake"),
-    ],
-)
-def test_run_json_is_not_as_it_was(
-    retake: Run, run: Path, scenes: Path, content: bytes | None, says: str
-) -> None:
-    """What was run cannot be told, so nothing is added to it."""
-    path = run / "run.json"
-    path.unlink() if content is None else path.write_bytes(content)
-    result = retake(*line(scenes, run, *_SAME, "--resume"))
-    assert result.code == 1
-    assert says in result.err
-
-
-def test_damaged_sample(retake: Run, run: Path, scenes: Path) -> None:
-    """The file and the line are named."""
-    path = run / "samples.jsonl"
-    content = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([content[0], content[0], *content[2:]]))
-    result = retake(*line(scenes, run, *_SAME, "--resume"))
-    assert result.code == 1
-    assert f"'{path}' is damaged in line 2" in result.err
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        ((), ("Missing argument 'BENCHMARK'", "scenes")),
-        (("scenes",), ("Missing option '-o FOLDER'",)),
-        (("scnes", "-o", "run"), ("Unknown benchmark 'scnes'", "Did you mean 'scenes'?")),
-        (("scenes:lenghts=[8]", "-o", "run"), ("lenghts", "Did you mean 'lengths'?")),
-        (
-            ("scenes", "--benchmark-option", "videos", "-o", "run"),
-            ("--benchmark-option takes KEY=VALUE, got 'videos'",),
-        ),
-        (("scenes", "--benchmark-option", "videos=many", "-o", "run"), ("many",)),
-        (("scenes", "--limit", "0", "-o", "run"), ("--limit", "x>=1")),
-        (("scenes", "--batch", "0", "-o", "run"), ("--batch", "x>=1")),
-        (("scenes", "-o", "none/run"), ("there is no folder 'none'",)),
-        (("scenes", "-o", "file"), ("'file' is a file",)),
-        (("scenes", "-o", "."), ("holds other things (file)",)),
-        (("scenes", "-o", "/proc/run"), ("Cannot make the folder '/proc/run'",)),
-        (("scenes", "--keep-ratio", "0.5", "--compressor", "none", "-o", "run"), ("keep_ratio",)),
-        (("none.py:Mine", "-o", "run"), ("There is no file 'none.py'",)),
-    ],
-)
-def test_bad_usage(
-    retake: Run,
-    scenes: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    words: tuple,
-    says: tuple,
-) -> None:
-    """Refused with what is allowed, and nothing is left behind."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / "cache"))
-    (tmp_path / "file").write_text("")
-    options = [f"root={scenes}", _LENGTHS, "videos=2", _SIZE] if "/proc/run" in words else []
-    given = [word for option in options for word in ("--benchmark-option", option)]
-    result = retake("eval", *words, *given)
-    assert result.code == 2
-    for each in says:
-        assert each in result.err
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 _MINE = '''
@@ -457,7 +258,7 @@ sys.exit(main(sys.argv[1:]))
 
 def test_full_disk(retake: Run, scenes: Path, tmp_path: Path, done: Path) -> None:
     """The reason is named, what was written before is whole, and --resume goes on with it."""
-    words = [str(word) for word in line(scenes, tmp_path / "run", *_SAME)]
+    words = [str(word) for word in line(scenes, tmp_path / "run", *SAME)]
     result = subprocess.run(
         [sys.executable, "-c", _LIMITED, *words], capture_output=True, text=True, check=False
     )
