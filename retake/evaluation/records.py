@@ -19,7 +19,7 @@ from retake.core.memory import Compression, Frames, Source, StageCost
 from retake.evaluation.journal import Journal
 
 #: Changes with every change of what a folder holds.
-FORMAT = "retake.run/1"
+FORMAT = "retake.run-folder/1"
 HEADER = "run.json"
 VIDEOS = "videos.jsonl"
 SAMPLES = "samples.jsonl"
@@ -325,7 +325,7 @@ def _standing(failures: Sequence[Failure], answered: set[str]) -> tuple[Failure,
 def _check_format(given: Any, path: Path) -> None:
     if given == FORMAT:
         return
-    later = re.fullmatch(r"retake\.run/([0-9]{1,9})", given) if isinstance(given, str) else None
+    later = re.fullmatch(r"retake\.run-folder/([0-9]{1,9})", given) if isinstance(given, str) else None
     if later and int(later[1]) > int(FORMAT.rpartition("/")[2]):
         raise RunFolderError(
             f"'{path}' was written by a newer retake: its format is {given}, and this retake "

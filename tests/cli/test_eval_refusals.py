@@ -80,7 +80,7 @@ def test_two_writers(retake: Run, run: Path, scenes: Path) -> None:
     [
         (None, "its run.json is missing"),
         (b'{"format": "retake.ru', "is damaged: it is not JSON"),
-        (b'{"format": "retake.run/9"}', "newer retake"),
+        (b'{"format": "retake.run-folder/9"}', "newer retake"),
     ],
 )
 def test_run_json_is_not_as_it_was(
