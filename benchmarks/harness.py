@@ -263,12 +263,15 @@ def markdown(rows: Rows) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *body])
 
 
-def save(name: str, data: Mapping[str, Any]) -> Path:
-    """Write `benchmarks/results/NAME.json`, with the machine and the command that made it."""
+def save(name: str, data: Mapping[str, Any], command: str | None = None) -> Path:
+    """Write `benchmarks/results/NAME.json`, with the machine and the command that made it.
+
+    The command is this one, unless another is given.
+    """
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     arguments = shlex.join(sys.argv[1:])
-    command = f"python -m benchmarks.{name} {arguments}".strip()
+    command = command or f"python -m benchmarks.{name} {arguments}".strip()
     full = {
         **data,
         "machine": machine(),

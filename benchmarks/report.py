@@ -1,8 +1,8 @@
-"""Writes measured results into `docs/performance.md`.
+"""Writes measured results into the pages of `docs/` that show them.
 
 `python -m benchmarks.report` replaces what stands between `<!-- results: NAME -->` and
 `<!-- end -->` by `benchmarks/results/NAME.json`; `--check` only says whether that would change
-anything. The rest of the page is written by hand.
+anything. The rest of a page is written by hand.
 """
 
 import argparse
@@ -14,7 +14,8 @@ from typing import Any
 
 from benchmarks.harness import RESULTS, markdown
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+_DOCS = Path(__file__).parent.parent / "docs"
+PAGES = (_DOCS / "performance.md", _DOCS / "results" / "scenes.md")
 _BLOCK = re.compile(r"<!-- results: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -58,17 +59,24 @@ def filled(page: str, results: Path = RESULTS) -> str:
     )
 
 
+def renew() -> None:
+    """Rewrite every page's results."""
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))
+
+
 def main() -> None:
-    """Rewrite the page, or check it."""
+    """Rewrite the pages, or check them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail if the page is out of date")
     given = parser.parse_args()
-    page = PAGE.read_text()
-    new = filled(page)
-    if given.check and new != page:
-        sys.exit("docs/performance.md is out of date: run python -m benchmarks.report")
     if not given.check:
-        PAGE.write_text(new)
+        renew()
+        return
+    for page in PAGES:
+        text = page.read_text()
+        if filled(text) != text:
+            sys.exit(f"{page} is out of date: run python -m benchmarks.report")
 
 
 if __name__ == "__main__":

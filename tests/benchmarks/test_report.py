@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from benchmarks import report
 
 _PAGE = "# Page\n\nBy hand.\n\n<!-- results: thing -->\nold\n<!-- end -->\n\nBelow.\n"
@@ -42,10 +44,21 @@ def test_what_was_not_measured_says_so(tmp_path: Path) -> None:
     assert "Not measured yet: `python -m benchmarks.thing`" in report.filled(_PAGE, tmp_path)
 
 
-def test_the_page_is_up_to_date_and_names_scripts_that_exist(root: Path) -> None:
-    page = report.PAGE.read_text()
-    names = re.findall(r"<!-- results: (\w+) -->", page)
-    assert {"flat_memory", "day", "end_to_end", "fifteen_questions"} <= set(names)
-    missing = [name for name in names if not (root / "benchmarks" / f"{name}.py").exists()]
-    assert missing == []
-    assert report.filled(page) == page
+@pytest.mark.parametrize(
+    ("page", "shown"),
+    [
+        ("performance", {"flat_memory", "day", "end_to_end", "fifteen_questions"}),
+        ("scenes", {"scenes_compressors", "scenes_selectors", "scenes_rules", "scenes_policies"}),
+    ],
+)
+def test_pages_are_up_to_date_and_name_scripts_that_exist(
+    root: Path, page: str, shown: set[str]
+) -> None:
+    """Nothing on a page is other than what was measured, and each script is there."""
+    path = next(each for each in report.PAGES if each.stem == page)
+    text = path.read_text()
+    names = re.findall(r"<!-- results: (\w+) -->", text)
+    assert shown <= set(names)
+    scripts = {"scenes_results" if name.startswith("scenes_") else name for name in names}
+    assert all((root / "benchmarks" / f"{name}.py").exists() for name in scripts)
+    assert report.filled(text) == text
