@@ -4,11 +4,9 @@ The idea: a card of the scenes benchmark is on screen for a second or two; of it
 compressor keeps some, in some layers. For each method this counts, over all cards that are asked
 about, the share of a card's tokens that survives in each layer, how often something of a card
 survives in some layer and in every layer, and how often its question is answered rightly.
-`python -m benchmarks.needle_survival --seconds 64 --keep-ratio 0.125`
+`python -m benchmarks.needle_survival`
 """
 
-import argparse
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ import attrs
 import numpy as np
 
 import retake
+from benchmarks import harness
 from retake.datasets.scenes import Clip, Needle
 from retake.datasets.scenes.benchmark import Scenes
 
@@ -91,7 +90,7 @@ def row(fates_of: list[Fate]) -> dict[str, float]:
     right = np.array([fate.right for fate in fates_of])
     anywhere, everywhere = (shares > 0).any(1), (shares > 0).all(1)
     return {
-        "cards": len(fates_of),
+        "cards": float(len(fates_of)),
         "share kept": float(shares.mean()),
         "in some layer": float(anywhere.mean()),
         "in every layer": float(everywhere.mean()),
@@ -102,39 +101,46 @@ def row(fates_of: list[Fate]) -> dict[str, float]:
     }
 
 
+def _shown(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3g}"
+
+
 def _mean(values: np.ndarray[Any, Any]) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
 def main() -> None:
-    """Parse the command line, print a table, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, print, save."""
+    parser = harness.arguments(__doc__)
     parser.add_argument("--root", type=Path, help="the scenes' folder, made with --size 112")
     parser.add_argument("--seconds", type=float, default=64)
-    parser.add_argument("--videos", type=int, default=5)
+    parser.add_argument("--videos", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--keep-ratio", type=float, default=0.125)
-    parser.add_argument("--json", type=Path, help="write the numbers to this file, too")
-    parser.add_argument("--quick", action="store_true", help="two short videos: does it run?")
     given = parser.parse_args()
     if given.quick:
         given.seconds, given.videos, given.seeds = 20.0, 2, 1
+    kinds: Any = ["needle_colour", "needle_shape"]
     scenes = Scenes(
         root=given.root,
         lengths=(given.seconds,),
         videos=given.videos,
         seeds=given.seeds,
-        kinds=["needle_colour", "needle_shape"],
+        kinds=kinds,
         size=112,
     )
-    found = measure(scenes, METHODS, given.keep_ratio)
-    rows = {name: row(of) for name, of in found.items()}
-    print(f"{'':24}", *(f"{name[:14]:>14}" for name in rows))
-    for column in next(iter(rows.values())):
-        print(f"{column:24}", *(f"{values[column]:14.3g}" for values in rows.values()))
-    if given.json is not None:
-        about = {"seconds": given.seconds, "keep_ratio": given.keep_ratio, "rows": rows}
-        given.json.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    rows = {name: row(of) for name, of in measure(scenes, METHODS, given.keep_ratio).items()}
+    columns = list(next(iter(rows.values())))
+    table = [["method", *columns]]
+    for name, values in rows.items():
+        table.append([name, *(_shown(values[each]) for each in columns)])
+    kept = f"1/{1 / given.keep_ratio:g}"
+    notes = [
+        f"Videos of {given.seconds:g} s, {kept} of the tokens kept. Shares of 1.",
+        "share kept: of a card's tokens, the mean over layers. Then how often something of a card "
+        "is left in some layer, and in every one, and how often its question was answered rightly.",
+    ]
+    harness.finish("needle_survival", harness.Result(table, notes, {"rows": rows}), given)
 
 
 if __name__ == "__main__":

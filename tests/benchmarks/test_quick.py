@@ -13,6 +13,7 @@ SCRIPTS = {
     "day": ("colour", "shape", "all"),
     "day_limits": ("budget 256", "4 min"),
     "end_to_end": ("stock transformers", "naive chunked engine", "retake, nothing evicted"),
+    "needle_survival": ("attention mass", "in some layer", "layer 5"),
     "fifteen_questions": ("retake run", "retake watch", "retake ask"),
 }
 
@@ -25,7 +26,12 @@ def test_quick(name: str, root: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--quick"],
         cwd=root,
-        env={**os.environ, "RETAKE_BENCH_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        env={
+            **os.environ,
+            "RETAKE_BENCH_CACHE": str(tmp_path),
+            "XDG_CACHE_HOME": str(tmp_path),
+            "OMP_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
         check=False,
