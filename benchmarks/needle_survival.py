@@ -28,6 +28,9 @@ METHODS = {
     "paper: pivots first": ("dpselect", "pivotkv"),
     "code: pivots score 1": ("dpselect", "pivotkv:pivot_score=1.0"),
     "pivots, then random": ("dpselect", "random"),
+    "shots as pivots": ("scene:keep_ratio=1", "pivotkv"),
+    "shots, then random": ("scene:keep_ratio=1", "random"),
+    "keydiff": ("none", "keydiff"),
 }
 
 
