@@ -4,7 +4,7 @@ Decoding and encoding do not depend on selector, compressor or budget, so a vide
 in many ways is encoded once (`VideoModel.encode`). What this module does not know: how.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -31,13 +31,13 @@ class EncodedSlice:
     Attributes:
         features: `[T, N, C]`, as they enter the language model.
         indices, timestamps: of the frames `[F]`, as in `FrameBatch`.
-        looks: what each scorer remembers of the frames, `[F, E]`.
+        looks: the scorers that looked, each with what it remembers of the frames, `[F, E]`.
     """
 
     features: Tensor = attrs.field(repr=lambda f: str(list(f.shape)))
     indices: np.ndarray[Any, np.dtype[np.int64]] = attrs.field(repr=False)
     timestamps: np.ndarray[Any, np.dtype[np.float64]] = attrs.field(repr=False)
-    looks: Mapping[FrameTextScorer, Tensor] = attrs.field(factory=dict, repr=False)
+    looks: tuple[tuple[FrameTextScorer, Tensor], ...] = attrs.field(default=(), repr=False)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -50,17 +50,19 @@ class EncodedSlice:
             question: in words.
             pace: frames a step.
         """
-        if scorer not in self.looks:
+        seen = next((look for who, look in self.looks if who == scorer), None)
+        if seen is None:
             raise UsageError(
                 f"The video was encoded without {scorer!r} looking at it.",
                 hint="model.encode(video, scorers=[...]) takes all scorers that are needed.",
             )
         with blame(scorer, "rate"):
-            rated = scorer.rate(self.looks[scorer], question)
-        if not isinstance(rated, Tensor) or rated.shape != (len(self),) or rated.isnan().any():
+            rated = scorer.rate(seen, question)
+        sound = isinstance(rated, Tensor) and rated.shape == (len(self),)
+        if not sound or not bool(rated.isfinite().all()):
             raise UsageError(
-                f"{type(scorer).__name__}.rate() must return a number for each of {len(self)} "
-                f"frames, but returned {rated!r:.80}."
+                f"{type(scorer).__name__}.rate() must return a finite number for each of "
+                f"{len(self)} frames, but returned {rated!r:.80}."
             )
         frames = rated.float().cpu()
         return torch.stack(
@@ -83,11 +85,21 @@ def encoded_slices(
     for batch in clock.timed(batches, "decode"):
         with clock.stage("encode"), torch.inference_mode():
             features = adapter.encode_frames(batch, footage.size)
-        looks = {}
-        for scorer in scorers:
-            with clock.stage("look"), torch.inference_mode(), blame(scorer, "look"):
-                looks[scorer] = scorer.look(batch.frames)
+        with torch.inference_mode():
+            looks = tuple((scorer, _look(scorer, batch.frames, clock)) for scorer in scorers)
         yield EncodedSlice(features, batch.indices, batch.timestamps, looks)
+
+
+def _look(scorer: FrameTextScorer, frames: Tensor, clock: StageClock) -> Tensor:
+    """What a scorer remembers of frames, refused where it is not a row for each."""
+    with clock.stage("look"), blame(scorer, "look"):
+        seen: Any = scorer.look(frames)
+    if not isinstance(seen, Tensor) or seen.ndim != 2 or len(seen) != len(frames):
+        raise UsageError(
+            f"{type(scorer).__name__}.look() must return a row for each of {len(frames)} frames, "
+            f"[{len(frames)}, E], but returned {seen!r:.80}."
+        )
+    return seen
 
 
 class EncodedVideo(Footage):

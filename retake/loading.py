@@ -108,10 +108,17 @@ def options_of(part: Any) -> dict[str, Any]:
 
 
 #: Parts that may be options of others, and where they are found.
-_NESTED: dict[type, Registry[Any]] = {
+_NESTED: dict[Any, Registry[Any]] = {
     KVCompressor: compressors,
     FrameSelector: selectors,
     FrameTextScorer: scorers,
+}
+
+
+_FOR_EXAMPLE: dict[type, str] = {
+    KVCompressor: "pivotkv",
+    FrameSelector: "dpselect",
+    FrameTextScorer: "colours",
 }
 
 
@@ -158,12 +165,12 @@ def options_named(cls: type) -> list[str]:
 
 def _check_complete(cls: type, values: Mapping[str, Any], name: str) -> None:
     """Say which part is missing inside one that is made around another."""
-    for key in _part_fields(cls):
+    for key, kind in _part_fields(cls).items():
         field = attrs.fields_dict(cls)[key]
         if field.default is attrs.NOTHING and values.get(key) is None:
             raise UsageError(
-                f"'{name}' is made around another part, and none is given.",
-                hint=f"Write it in brackets, as in '{name}(pivotkv)'.",
+                f"'{name}' is made around another part, a {_NESTED[kind].kind}, and none is given.",
+                hint=f"Write it in brackets, as in '{name}({_FOR_EXAMPLE[kind]})'.",
             )
 
 

@@ -140,7 +140,12 @@ class VideoModel:
         if isinstance(video, EncodedVideo):
             raise UsageError(f"{video!r} is encoded already.")
         own = self._parts().scorer
-        looking = list(dict.fromkeys([*scorers, *([] if own is None else [own])]))
+        looking: list[FrameTextScorer] = []
+        for scorer in [*scorers, *([] if own is None else [own])]:
+            if not isinstance(scorer, FrameTextScorer):
+                raise UsageError(f"A scorer is a retake.FrameTextScorer, got {scorer!r}.")
+            if scorer not in looking:
+                looking.append(scorer)
         clock = StageClock(self.backend)
         with self._opened(video, expected_frames, clock) as footage:
             slices = []

@@ -26,7 +26,7 @@ from retake.core.allowance import (
 from retake.core.backend import Backend
 from retake.core.budget import Share, check_kept, check_room, share_of
 from retake.core.chunks import RowChunks, chunks_of_tokens
-from retake.core.compressor import KVCompressor
+from retake.core.compressor import KVCompressor, checked_weights
 from retake.core.config import RunConfig
 from retake.core.engine import Engine, Prefill, Prefilled
 from retake.core.errors import UsageError, blame
@@ -34,10 +34,11 @@ from retake.core.memory import Compression, StageCost, VideoMemory
 from retake.core.positions import position_policy
 from retake.core.provenance import versions
 from retake.core.scorer import FrameTextScorer
-from retake.core.selector import FrameSelector
+from retake.core.selector import FrameSelector, QuestionSelector
 from retake.core.stages import StageClock
 from retake.core.stream import selection_stream
 from retake.core.tokens import Selection, VisualTokens
+from retake.core.wrapper import check_compressor
 from retake.encoding import EncodedSlice, encoded_slices
 from retake.footage import Footage
 
@@ -85,13 +86,17 @@ class Watching:
         self._parts = parts
         self._rules = parts.config.prefill
         self._check_reference()
+        check_compressor(parts.compressor)
+        if isinstance(parts.selector, QuestionSelector):
+            parts.selector.check_scorer()
         self._footage = footage
         self._clock = clock
         self._progress: Progress = progress or (lambda stage, done, total: None)
         self._question = self._only(questions) if parts.needs_question else None
         prompts = [parts.adapter.prompt(question) for question in questions]
         guided = parts.compressor.needs_question
-        self._guide = torch.tensor(prompts[0].suffix) if guided else None
+        device = parts.adapter.device
+        self._guide = torch.tensor(prompts[0].suffix, device=device) if guided else None
         self._prefix = prompts[0].prefix if prompts else parts.adapter.prompt("?").prefix
         # What is there besides video: the text in front, and what closes the video.
         self._text = len(self._prefix) + len(parts.adapter.after_video())
@@ -105,6 +110,10 @@ class Watching:
         self._ended = False
         self._rows = 0
         self._pivots = 0
+        # Filled by a ratio, the whole cache's size depends on whether more is to come.
+        ratio = self._rules.keep_ratio is not None
+        self._waits = ratio and parts.compressor.scope == "cache"
+        self._held_back: Selection | None = None
         self._prefill: Prefill | None = None
         self._allowance: _Allowances = None
 
@@ -147,20 +156,20 @@ class Watching:
         """Split the budget among all chunks of the video, as the compressor weighs them."""
         compressor = self._parts.compressor
         with blame(compressor, "chunk_weights"), torch.inference_mode():
-            weights = compressor.chunk_weights(chunks)
-        count = len(chunks)
-        if weights.shape != (count,) or not bool((weights > 0).all()) or weights.isinf().any():
-            raise UsageError(
-                f"{type(compressor).__name__}.chunk_weights() must return {count} numbers above 0, "
-                f"but returned {weights!r:.80}."
-            )
+            given = compressor.chunk_weights(chunks)
+        weights = checked_weights(
+            given, len(chunks), f"{type(compressor).__name__}.chunk_weights()"
+        )
         selected = self._stream.selected
         share = self._share(selected)
         self._allowance = WeightedAllowance(
-            share.keep(0, selected), weights.double().tolist(), [len(chunk) for chunk in chunks]
+            share.keep(0, selected), weights, [len(chunk) for chunk in chunks]
         )
 
     def _finish(self) -> VideoMemory:
+        if self._held_back is not None:
+            self._waits = False
+            self._prefill_all(iter([self._held_back]))
         if self._prefill is None:
             raise UsageError(
                 f"The selector '{self._parts.config.selector.name}' selected nothing of "
@@ -217,8 +226,11 @@ class Watching:
 
     def _prefill_all(self, chunks: Iterator[Selection]) -> None:
         for chunk in chunks:
-            with self._clock.stage("prefill"):
-                self._feed(chunk)
+            if self._waits:
+                self._held_back, chunk = chunk, self._held_back
+            if chunk is not None:
+                with self._clock.stage("prefill"):
+                    self._feed(chunk)
 
     def _feed(self, chunk: Selection) -> None:
         expected = self._expected()

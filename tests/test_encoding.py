@@ -140,7 +140,9 @@ class Wrong(retake.FrameTextScorer):
 def test_a_scorer_that_misbehaves(load: Any, clip: Path) -> None:
     """Its method is named."""
     model = load(selector=retake.selectors.get("aks")(scorer=Wrong()))
-    with pytest.raises(retake.UsageError, match=r"Wrong\.rate\(\) must return a number for each"):
+    with pytest.raises(
+        retake.UsageError, match=r"Wrong\.rate\(\) must return a finite number for each"
+    ):
         model.watch(clip, questions=[QUESTION])
 
 
@@ -155,6 +157,16 @@ def test_heads_that_differ(load: Any, clip: Path, tmp_path: Path) -> None:
     assert beams.text == model.ask(QUESTION, memory, num_beams=2).text
     with pytest.raises(retake.UsageError, match="heads hold different pairs"):
         memory.save(tmp_path / "video.retake")
+
+
+def test_beams_over_heads_that_keep_the_same(load: Any, clip: Path) -> None:
+    """Beams are put in order in every head's cache: what comes out is what one cache gives."""
+    texts = []
+    for compressor in ("uniform", "adakv(uniform):safeguard=1.0"):
+        model = load(selector="none", compressor=compressor, keep_ratio=0.3)
+        model.watch(clip)
+        texts.append(model.ask(QUESTION, num_beams=4, max_new_tokens=12).token_ids)
+    assert texts[0] == texts[1]
 
 
 def test_layers_that_differ_are_kept_in_a_file(load: Any, clip: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from retake.core.compressor import best_first
+from retake.core.compressor import pivots_first
 from retake.core.options import between
 from retake.core.wrapper import Wrapper
 
@@ -39,7 +39,7 @@ class AdaKV(Wrapper):
         self, scores: Sequence[Tensor], pivots: Sequence[Tensor], count: int
     ) -> list[int]:
         safe = torch.cat([self._safe(*head, count) for head in zip(scores, pivots, strict=True)])
-        order = _ranked(torch.cat(list(scores)), torch.cat(list(pivots)))
+        order = pivots_first(torch.cat(list(scores)), torch.cat(list(pivots)))
         order = order[torch.argsort(safe[order].int(), descending=True, stable=True)]
         owners = torch.cat([torch.full((len(each),), head) for head, each in enumerate(scores)])
         kept = owners[order[: count * len(scores)].cpu()]
@@ -48,11 +48,5 @@ class AdaKV(Wrapper):
     def _safe(self, scores: Tensor, pivots: Tensor, count: int) -> Tensor:
         """Which pairs of a head, `[L]`, it keeps whatever other heads have."""
         own = torch.zeros_like(pivots)
-        own[_ranked(scores, pivots)[: int(self.safeguard * count)]] = True
+        own[pivots_first(scores, pivots)[: int(self.safeguard * count)]] = True
         return own
-
-
-def _ranked(scores: Tensor, pivots: Tensor) -> Tensor:
-    """Indices of `[n]` scores, pivots before others, by falling score within each."""
-    order = best_first(scores)
-    return order[torch.argsort(pivots[order].int(), descending=True, stable=True)]

@@ -28,6 +28,7 @@ class H2O(KVCompressor):
 
     source: ClassVar[str] = "arXiv 2306.14048"
     scope: ClassVar[Scope] = "cache"
+    accumulates: ClassVar[bool] = True
 
     recent: float = attrs.field(default=0.5, validator=between(0, 1))
 

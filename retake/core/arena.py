@@ -56,8 +56,8 @@ class ArenaLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
     @property
     def device(self) -> torch.device:
-        """Where the pairs are."""
-        return self.keys.device
+        """Where the pairs are; the host, before there are any."""
+        return self.positions.device
 
     def cached_positions(self) -> Tensor:
         """`[A, length]`, a view."""

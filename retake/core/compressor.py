@@ -43,6 +43,9 @@ class KVCompressor(ABC):
     per_head: ClassVar[bool] = False
     #: Whether `chunk_weights` must be asked, for which the whole selection is waited for.
     weighs_chunks: ClassVar[bool] = False
+    #: Whether scores add up over chunks (`KVChunk.carried`), so that pairs are scored, with scope
+    #: "cache", also while all of them fit.
+    accumulates: ClassVar[bool] = False
     #: Whether layers share a chunk's budget by `share_layers`, once all of them have scored.
     weighs_layers: ClassVar[bool] = False
 
@@ -52,9 +55,7 @@ class KVCompressor(ABC):
 
     def keep(self, chunk: KVChunk, scores: Tensor, count: int) -> Tensor:
         """The indices of the `count` pairs to keep, int64 `[count]`, ascending."""
-        order = best_first(scores)
-        pivots_first = order[torch.argsort(chunk.pivots[order].int(), descending=True, stable=True)]
-        return pivots_first[:count].sort().values
+        return pivots_first(scores, chunk.pivots)[:count].sort().values
 
     def head_counts(
         self, scores: Sequence[Tensor], pivots: Sequence[Tensor], count: int
@@ -106,7 +107,11 @@ class KVCompressor(ABC):
         return scores
 
     def compress(self, chunk: KVChunk, count: int) -> Tensor:
-        """Score the pairs and choose: int64 `[count]`, ascending indices into the chunk."""
+        """Score the pairs and choose: int64 `[count]`, ascending indices into the chunk.
+
+        May be overridden by what is not score-and-choose, where a layer's newest chunk is decided
+        at once; with scope "cache", and where heads or layers share, `score` and `keep` are asked.
+        """
         return self.keep(chunk, self.scored(chunk), count)
 
 
@@ -124,6 +129,39 @@ def checked(kept: object, size: int, count: int, method: str) -> Tensor:
     if count and (bool((kept.diff() <= 0).any()) or kept[0] < 0 or kept[-1] >= size):
         raise UsageError(f"{wanted}, but returned {kept[:8].tolist()}…")
     return kept
+
+
+def checked_weights(given: object, count: int, method: str, *, zero: bool = False) -> list[float]:
+    """What a compressor weighs by, refused where it is not `count` finite numbers above 0.
+
+    Args:
+        given: a sequence of numbers, or a tensor of one dimension.
+        count: how many are wanted.
+        method: what returned them, for the message.
+        zero: allow 0, as long as one is above.
+
+    Raises:
+        UsageError: naming the method, what was wanted and what came.
+    """
+    values = given.tolist() if isinstance(given, Tensor) else given
+    numbers = list(values) if isinstance(values, Sequence) else None
+    if (
+        numbers is None
+        or len(numbers) != count
+        or not all(isinstance(each, (int, float)) and 0 <= each < float("inf") for each in numbers)
+        or not (any(numbers) if zero else all(numbers))
+    ):
+        least = "0 or more, not all 0" if zero else "above 0"
+        raise UsageError(
+            f"{method} must return {count} finite numbers {least}, but returned {given!r:.80}."
+        )
+    return [float(each) for each in numbers]
+
+
+def pivots_first(scores: Tensor, pivots: Tensor) -> Tensor:
+    """Indices by falling score, pivots before all others; among equals the earlier first."""
+    order = best_first(scores)
+    return order[torch.argsort(pivots[order].int(), descending=True, stable=True)]
 
 
 def best_first(scores: Tensor) -> Tensor:

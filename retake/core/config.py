@@ -268,10 +268,27 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             replaced = "name" in value and "name" in old and value["name"] != old["name"]
-            merged[key] = dict(value) if replaced else merge(old, value)
+            merged[key] = dict(value) if replaced else merge(_without_inside(old, value), value)
         else:
             merged[key] = value
     return merged
+
+
+def _without_inside(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A part without what is inside it, where another is put inside, in whichever form."""
+    options = new.get("options")
+    given = isinstance(options, Mapping) and any(_is_part(each) for each in options.values())
+    if new.get("of") is None and not given:
+        return old
+    kept = {key: value for key, value in old.items() if key != "of"}
+    if isinstance(old.get("options"), Mapping) and new.get("of") is not None:
+        inside = old["options"].items()
+        kept["options"] = {key: value for key, value in inside if not _is_part(value)}
+    return kept
+
+
+def _is_part(value: Any) -> bool:
+    return isinstance(value, Mapping) and "name" in value
 
 
 def set_path(values: dict[str, Any], path: str, value: Any) -> None:

@@ -21,7 +21,8 @@ from retake.core.arena import CACHE_ARGUMENT, ArenaCache, ArenaLayer
 from retake.core.attach import attached
 from retake.core.backend import Backend
 from retake.core.budget import Share
-from retake.core.compressor import KVCompressor
+from retake.core.compressor import KVCompressor, checked_weights
+from retake.core.errors import blame
 from retake.core.heads import HeadsLayer
 from retake.core.kept import TokenFacts
 from retake.core.positions import PositionPolicy
@@ -114,10 +115,22 @@ class Engine:
     def _rooms(self, room: int, kept: int) -> list[int]:
         """Room for each layer; one that keeps more than the others gets more."""
         layers = len(self.adapter.attention_layers())
-        weights = self.compressor.layer_weights(layers)
+        weights = self.layer_weights(layers)
         if weights is None:
             return [room + kept] * layers
-        return [room + ceil(kept * layers * weight / sum(weights)) for weight in weights]
+        rooms = [ceil(kept * layers * weight / sum(weights)) for weight in weights]
+        if self.compressor.scope == "cache":
+            # All layers fill up alike before any has to evict.
+            rooms = [max(kept, each) for each in rooms]
+        return [room + each for each in rooms]
+
+    def layer_weights(self, layers: int) -> list[float] | None:
+        """What the compressor says each layer is worth beforehand; None: the same."""
+        with blame(self.compressor, "layer_weights"):
+            given = self.compressor.layer_weights(layers)
+        if given is None:
+            return None
+        return checked_weights(given, layers, f"{type(self.compressor).__name__}.layer_weights()")
 
     @contextmanager
     def asking(self, prefilled: Prefilled, room: int) -> Iterator[ArenaCache]:
@@ -193,7 +206,7 @@ class Prefill:
         sizes = [
             size + (self._run.held(layer) if self._whole else 0) for layer in range(self._layers)
         ]
-        weights = self._engine.compressor.layer_weights(self._layers)
+        weights = self._engine.layer_weights(self._layers)
         if weights is None:
             return [min(keep, size) for size in sizes]
         return apportion(min(keep * self._layers, sum(sizes)), weights, sizes)

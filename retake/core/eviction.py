@@ -57,7 +57,9 @@ class Eviction:
             part.crop(video.guide)
         sizes = self._sizes(where, video)
         waits = self._compressor.weighs_layers
-        if count * len(sizes) >= sum(sizes) and not waits:
+        fits = count * len(sizes) >= sum(sizes)
+        adds_up = self._whole and self._compressor.accumulates
+        if fits and not waits and not adds_up:
             return None
         if count == 0 and not waits:
             self._choose_nothing(where, video, sizes)
@@ -73,6 +75,9 @@ class Eviction:
         scores = self._scores(chunks)
         if waits:
             return scores
+        if fits:
+            self._note(where, scores)
+            return None
         self._choose(where, video, chunks, scores, count)
         return None
 
@@ -82,6 +87,8 @@ class Eviction:
         """Leave a layer `count` pairs by the scores that `evict` returned."""
         sizes = self._sizes(where, video)
         if count * len(sizes) >= sum(sizes):
+            if self._whole:
+                self._note(where, scores)
             return
         if count == 0:
             self._choose_nothing(where, video, sizes)
@@ -108,6 +115,11 @@ class Eviction:
         if self._whole:
             return [len(tokens) for tokens in where.tokens]
         return [len(video)] * len(where.parts)
+
+    def _note(self, where: "LayerPlace", scores: Sequence[Tensor]) -> None:
+        """All pairs stay, with the scores that they have by now."""
+        for tokens, score in zip(where.tokens, scores, strict=True):
+            tokens.note(len(score), score)
 
     def _scores(self, chunks: Sequence[KVChunk]) -> list[Tensor]:
         with blame(self._compressor, "score"):
@@ -152,7 +164,8 @@ class Eviction:
         pivots = [chunk.pivots for chunk in chunks]
         with blame(self._compressor, "head_counts"):
             counts = list(self._compressor.head_counts(scores, pivots, count))
-        sound = len(counts) == len(chunks) and sum(counts) == count * len(chunks)
+        whole = all(isinstance(each, int) for each in counts) and len(counts) == len(chunks)
+        sound = whole and sum(counts) == count * len(chunks)
         if not sound or not all(0 <= n <= len(c) for n, c in zip(counts, chunks, strict=True)):
             raise UsageError(
                 f"{type(self._compressor).__name__}.head_counts() must split {count} pairs a head "
@@ -227,6 +240,7 @@ class Eviction:
         return KVChunk(
             layer=where.layer,
             layers=self._layers,
+            group=number,
             queries=asking.queries,
             keys=keys,
             values=part.values[0, :, newest],

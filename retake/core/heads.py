@@ -27,6 +27,8 @@ class HeadsLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         self.heads: list[ArenaLayer] = heads or []
         self.is_initialized = bool(heads)
         self._pending: Tensor | None = None
+        self._largest: Tensor | None = None
+        self._largest_of: list[int] = []
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.heads = [ArenaLayer(self.room, self.axes) for _ in range(key_states.shape[1])]
@@ -38,21 +40,24 @@ class HeadsLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         return sum(head.length for head in self.heads) // len(self.heads) if self.heads else 0
 
     @property
-    def positions(self) -> Tensor:
-        """Of all heads' pairs, `[A, Σ L]`, head after head."""
-        if not self.heads:
-            return torch.empty(self.axes, 0, dtype=torch.int64)
-        return torch.cat([head.cached_positions() for head in self.heads], dim=1)
-
-    @property
     def device(self) -> torch.device:
-        """Where the pairs are."""
-        return self.heads[0].device
+        """Where the pairs are; the host, before there are any."""
+        return self.heads[0].device if self.heads else torch.device("cpu")
 
     def cached_positions(self) -> Tensor:
-        """Of all heads' pairs, `[A, Σ L]`, ascending in time."""
-        held = self.positions
-        return held[:, torch.argsort(held[0], stable=True)]
+        """The largest position that any head holds on each axis, `[A, 1]`; `[A, 0]` of none.
+
+        All that a position policy asks of what is there. Found anew only after an eviction: while
+        decoding, it follows from the token that was added.
+        """
+        lengths = [head.length for head in self.heads]
+        if not any(lengths):
+            return torch.empty(self.axes, 0, dtype=torch.int64, device=self.device)
+        if self._largest is None or self._largest_of != lengths:
+            held = [head.cached_positions() for head in self.heads if head.length]
+            self._largest = torch.stack([each.amax(dim=1) for each in held]).amax(dim=0)[:, None]
+            self._largest_of = lengths
+        return self._largest
 
     def expect(self, positions: Tensor) -> None:
         """Say the positions `[A, Q]` of the tokens that the next `update` brings."""
@@ -66,10 +71,14 @@ class HeadsLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             raise RuntimeError("positions must be announced by expect() before update()")
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        before = self.cached_positions()
         for number, head in enumerate(self.heads):
             one = slice(number, number + 1)
             head.expect(self._pending)
             head.update(key_states[:, one], value_states[:, one])
+        added = self._pending.to(self.device)
+        self._largest = torch.cat((before.to(self.device), added), dim=1).amax(dim=1, keepdim=True)
+        self._largest_of = [head.length for head in self.heads]
         self._pending = None
         return key_states, value_states
 

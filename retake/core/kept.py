@@ -128,12 +128,19 @@ class KeptTokens:
             larger[: self._count] = getattr(old, name).to(column.device)
             self._held[name] = larger
 
+    def note(self, newest: int, scores: Tensor) -> None:
+        """The newest pairs stay, and are left with these scores `[newest]`."""
+        self._held["carried"][self._count - newest : self._count] = scores.float()
+
 
 def held_numbers(parts: list[KeptTokens]) -> tuple[Tensor, int]:
-    """Numbers of the tokens that any head of a layer holds, ascending, and how many are pivots."""
+    """Of the tokens that any head of a layer holds, their numbers, ascending; and pivots held.
+
+    Pivots are counted as pairs are: where heads hold different ones, the mean over heads.
+    """
+    pivots = sum(int(part.pivots.sum()) for part in parts) // len(parts)
     if len(parts) == 1:
-        return parts[0].numbers, int(parts[0].pivots.sum())
+        return parts[0].numbers, pivots
     numbers = torch.cat([part.numbers for part in parts])
-    pivots = torch.cat([part.numbers[part.pivots] for part in parts])
-    # Through sets of Python numbers: `torch.unique` is not on every device.
-    return torch.tensor(sorted(set(numbers.tolist()))), len(set(pivots.tolist()))
+    # Through a set of Python numbers: `torch.unique` is not on every device.
+    return torch.tensor(sorted(set(numbers.tolist()))), pivots

@@ -39,6 +39,7 @@ class KVChunk:
         rows, patches: int64 `[L]`, each token's row and its place in the step's grid.
         carried: float32 `[L]`, with scope "cache": the scores that earlier chunks left the
             pairs with, 0 for those of the newest. Else None.
+        group: which of the layer's key heads it is, where heads are shown one by one; else 0.
         guide: `[H, G, D]`, the question's queries, for a compressor that needs the question;
             else None. Rotated or not as the others are.
     """
@@ -59,6 +60,7 @@ class KVChunk:
     patches: Tensor = attrs.field(repr=shape_of)
     carried: Tensor | None = attrs.field(default=None, repr=False)
     guide: Tensor | None = attrs.field(default=None, repr=False)
+    group: int = 0
 
     def __attrs_post_init__(self) -> None:
         groups, count, width = self.keys.shape
@@ -104,12 +106,14 @@ class KVChunk:
             past_keys=self.past_keys[one],
             past_values=self.past_values[one],
             guide=None if self.guide is None else self.guide[asking],
+            group=group,
         )
 
     def generator(self, seed: int) -> torch.Generator:
-        """Random numbers of this layer and chunk: the same ones whenever it is seen again."""
+        """Random numbers of this layer, head and chunk: the same whenever it is seen again."""
         made = torch.Generator()
         last = int(self.numbers[-1]) if len(self) else 0
         # A seed is 64 bits at most.
-        made.manual_seed(((seed * 1_000_003 + self.layer) * 1_000_000_007 + last) % 2**63)
+        place = (seed * 1_000_003 + self.layer) * 1_000_000_007 + last
+        made.manual_seed((place + self.group * 999_999_999_989) % 2**63)
         return made

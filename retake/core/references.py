@@ -26,6 +26,8 @@ def parse_part(reference: str) -> dict[str, Any]:
     opening, options = reference.find("("), _OPTIONS.search(reference)
     if opening < 0 or (options is not None and options.start() < opening):
         if options is None:
+            if reference.rstrip().endswith(":"):
+                raise UsageError(f"There are no options behind the colon of '{reference}'.")
             return {"name": reference.strip()}
         name = reference[: options.start()].strip()
         return {"name": name, "options": _options(reference[options.end() :], reference)}

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from retake.core.apportion import apportion
 from retake.core.arena import ArenaCache, ArenaLayer
+from retake.core.compressor import checked_weights
+from retake.core.errors import blame
 from retake.core.eviction import Eviction
 from retake.core.heads import HeadsLayer
 from retake.core.kept import KeptTokens, TokenFacts, held_numbers
@@ -100,8 +102,11 @@ class LayerRun:
             torch.stack(parts).mean(0).cpu() if _alike(parts) else torch.cat(parts).cpu()
             for _, parts in sorted(self._scores.items())
         ]
-        weights = list(compressor.share_layers(means, total // self.layers))
-        fixed = compressor.layer_weights(self.layers)
+        with blame(compressor, "share_layers"):
+            given = compressor.share_layers(means, total // self.layers)
+        method = f"{type(compressor).__name__}.share_layers()"
+        weights = checked_weights(given, self.layers, method, zero=True)
+        fixed = self.engine.layer_weights(self.layers)
         if fixed is not None:
             weights = [a * b for a, b in zip(weights, fixed, strict=True)]
         return apportion(total, weights, sizes)
@@ -132,7 +137,7 @@ class LayerRun:
             return self._place_segment(layer, held, self.segment)
         done = held.length - self._text_from[layer]
         first = self._text_start + done
-        device = held.positions.device
+        device = held.device
         own = torch.arange(first, first + count, device=device).expand(held.axes, -1)
         phase: Phase = "decode" if done else "question"
         return self.engine.policy.place_text(own, held.cached_positions(), phase)
@@ -142,7 +147,7 @@ class LayerRun:
         if video is None:
             return own
         # Layers may be on several devices; each one's pairs stay on its own.
-        own = own.to(held.positions.device) if held.is_initialized else own
+        own = own.to(held.device) if held.is_initialized else own
         start = None if video.starts is None else video.starts[layer]
         placed = self.engine.policy.place_video(own, held.cached_positions(), start)
         if not video.guide:

@@ -54,7 +54,10 @@ class QuestionSelector(FrameSelector):
 
     needs_question: ClassVar[bool] = True
 
-    scorer: FrameTextScorer | None = None
+    scorer: FrameTextScorer | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(attrs.validators.instance_of(FrameTextScorer)),
+    )
 
     def relevance(self, tokens: VisualTokens) -> Tensor:
         """How well each step fits the question: float32 `[T]`, on the host.
@@ -63,9 +66,21 @@ class QuestionSelector(FrameSelector):
             UsageError: the selector was given no scorer, so that nobody rated the steps.
         """
         if tokens.relevance is None:
-            raise UsageError(
-                f"{type(self).__name__} needs a scorer that rates frames against the question.",
-                hint="Name one in brackets behind the selector, as in 'aks(clip:path=…)'. "
-                "`retake list scorers` shows them.",
-            )
+            raise self._unrated()
         return tokens.relevance.float().cpu()
+
+    def check_scorer(self) -> None:
+        """Refuse to go on without a scorer.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if self.scorer is None:
+            raise self._unrated()
+
+    def _unrated(self) -> UsageError:
+        return UsageError(
+            f"{type(self).__name__} needs a scorer that rates frames against the question.",
+            hint="Name one in brackets behind the selector, as in 'aks(clip:path=…)'. "
+            "`retake list scorers` shows them.",
+        )

@@ -1,12 +1,13 @@
 """A compressor around another one: the inner one scores, the outer one splits the budget."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import get_args
 
 import attrs
 from torch import Tensor
 
 from retake.core.compressor import KVCompressor, Scope
+from retake.core.errors import UsageError, unknown_name
 from retake.core.kv import KVChunk
 from retake.core.tokens import Selection
 
@@ -21,7 +22,7 @@ class Wrapper(KVCompressor):
         of: the compressor inside, which scores and chooses.
     """
 
-    of: KVCompressor
+    of: KVCompressor = attrs.field(validator=attrs.validators.instance_of(KVCompressor))
 
     # An instance answers for the compressor that it holds; the class has no answer of its own.
     @property
@@ -39,6 +40,10 @@ class Wrapper(KVCompressor):
     @property
     def per_head(self) -> bool:  # type: ignore[override]
         return self.of.per_head
+
+    @property
+    def accumulates(self) -> bool:  # type: ignore[override]
+        return self.of.accumulates
 
     @property
     def weighs_chunks(self) -> bool:  # type: ignore[override]
@@ -72,8 +77,28 @@ class Wrapper(KVCompressor):
         return self.of.share_layers(scores, count)
 
 
-def innermost(compressor: KVCompressor) -> Any:
-    """The compressor that scores, through all that is wrapped around it."""
-    while isinstance(compressor, Wrapper):
-        compressor = compressor.of
-    return compressor
+def check_compressor(compressor: KVCompressor) -> None:
+    """Refuse a compressor that asks for what does not go together.
+
+    Raises:
+        UsageError: its scope is none, it weighs chunks but evicts from the whole cache, or it
+            overrides `compress`, which is not asked where it evicts.
+    """
+    name, scope = type(compressor).__name__, compressor.scope
+    if scope not in get_args(Scope):
+        raise unknown_name(f"scope of {name}", str(scope), get_args(Scope))
+    if scope == "cache" and compressor.weighs_chunks:
+        raise UsageError(
+            f"{name} weighs chunks, which share a budget only where each keeps its part of it; "
+            "its scope is the whole cache."
+        )
+    inner = compressor
+    while isinstance(inner, Wrapper):
+        inner = inner.of
+    own = type(inner).compress is not KVCompressor.compress
+    if own and (scope == "cache" or compressor.per_head or compressor.weighs_layers):
+        raise UsageError(
+            f"{type(inner).__name__} overrides compress(), which is asked only where a layer's "
+            "newest chunk is decided at once; here scores are needed apart.",
+            hint="Override score() and keep() instead.",
+        )

@@ -3,7 +3,7 @@
 import attrs
 import torch
 
-from retake.core.options import at_least, count_of, fraction
+from retake.core.options import between, count_of, fraction
 from retake.core.selector import FrameSelector
 from retake.core.tokens import Selection, VisualTokens
 
@@ -20,7 +20,7 @@ class Random(FrameSelector):
     """
 
     keep_ratio: float = attrs.field(default=0.5, validator=fraction)
-    seed: int = attrs.field(default=0, validator=at_least(0))
+    seed: int = attrs.field(default=0, validator=between(0, 2**31 - 1))
 
     def select(self, tokens: VisualTokens) -> Selection:
         draw = torch.Generator().manual_seed(self.seed)

@@ -101,3 +101,32 @@ def test_set_path_through_a_value() -> None:
     """A dotted path cannot go through something that is no mapping."""
     with pytest.raises(UsageError, match="goes through 'fps'"):
         config.set_path({"fps": 3}, "fps.x", 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "want"),
+    [
+        # what is in brackets takes the place of what was inside, in either form
+        (
+            {"name": "a", "options": {"of": {"name": "b"}, "x": 1}},
+            {"name": "a", "of": {"name": "c"}},
+            {"name": "a", "options": {"x": 1}, "of": {"name": "c"}},
+        ),
+        (
+            {"name": "a", "of": {"name": "b"}},
+            {"name": "a", "options": {"of": {"name": "c"}}},
+            {"name": "a", "options": {"of": {"name": "c"}}},
+        ),
+        # nothing new inside: what was there stays
+        (
+            {"name": "a", "of": {"name": "b"}, "options": {"x": 1}},
+            {"name": "a", "options": {"x": 2}},
+            {"name": "a", "of": {"name": "b"}, "options": {"x": 2}},
+        ),
+    ],
+)
+def test_a_part_inside_is_replaced(
+    old: dict[str, Any], new: dict[str, Any], want: dict[str, Any]
+) -> None:
+    """Later layers win, whichever way a part inside another is written."""
+    assert config.merge({"compressor": old}, {"compressor": new}) == {"compressor": want}

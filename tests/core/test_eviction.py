@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from retake.compressors.adakv import AdaKV
+from retake.compressors.h2o import H2O
 from retake.compressors.pivotkv import PivotKV
-from retake.core import rope
+from retake.compressors.random import Random
+from retake.core import engine, rope
 from retake.core.compressor import KVCompressor, Scope
 from retake.core.heads import HeadsLayer
 from retake.core.kv import KVChunk
@@ -236,9 +239,9 @@ def test_heads_keep_their_own(stage: Stage, positions: str) -> None:
 @pytest.mark.parametrize("positions", ["original", "reforge"])
 def test_a_guide_is_seen_and_forgotten(stage: Stage, positions: str) -> None:
     """The question's queries are there for scores; nothing of it stays, and nothing is changed."""
-    engine = stage.engine(Guided(), positions)
+    made = stage.engine(Guided(), positions)
     share = stage.share(0.4)
-    prefill = engine.start(stage.prefix, len(stage.prefix) + 60, 24, stage.suffix)
+    prefill = made.start(stage.prefix, len(stage.prefix) + 60, 24, stage.suffix)
     own = stage.own_positions
     for start in range(0, 60, 20):
         part = stage.selection.part(start, start + 20)
@@ -250,6 +253,57 @@ def test_a_guide_is_seen_and_forgotten(stage: Stage, positions: str) -> None:
     full = stage.prefill(stage.engine(), rows=3)
     want = _video(stage, full.cache.layers[0])[:, prefilled.kept[0]]
     torch.testing.assert_close(_video(stage, prefilled.cache.layers[0]), want, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("positions", ["original", "reforge"])
+def test_a_guide_stands_behind_the_chunk(
+    stage: Stage, positions: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts on from the largest position of the chunk that it follows, on every axis."""
+    placed: list[Tensor] = []
+
+    class Watched(engine.LayerRun):
+        def place(self, layer: int, cache: Any, count: int) -> Tensor:
+            found = super().place(layer, cache, count)
+            placed.append(found)
+            return found
+
+    monkeypatch.setattr(engine, "LayerRun", Watched)
+    prefill = stage.engine(Guided(), positions).start(stage.prefix, 200, 24, stage.suffix)
+    for start in (0, 30):
+        part = stage.selection.part(start, start + 30)
+        prefill.feed(part, stage.own_positions[:, start : start + 30], 12)
+    guides = [found for found in placed if found.shape[1] == 30 + len(stage.suffix)]
+    assert guides
+    for found in guides:
+        behind = found[:, :30].max() + 1 + torch.arange(len(stage.suffix))
+        assert torch.equal(found[:, 30:], behind.expand(len(found), -1))
+
+
+def test_h2o_adds_up_while_the_cache_fills(stage: Stage) -> None:
+    """What came before anything was evicted was attended to all the same."""
+    seen: list[Tensor] = []
+
+    @attrs.frozen
+    class Noting(H2O):
+        def score(self, chunk: KVChunk) -> Tensor:
+            assert chunk.carried is not None
+            seen.append(chunk.carried[: len(chunk) - chunk.newest].clone())
+            return H2O.score(self, chunk)
+
+    stage.prefill(stage.engine(Noting()), rows=2, share=stage.share(1.0))
+    later = [carried for carried in seen if len(carried)]
+    assert later
+    assert all((carried > 0).all() for carried in later)
+
+
+def test_heads_draw_apart(stage: Stage) -> None:
+    """By chance, each head keeps other pairs."""
+    made = stage.engine(AdaKV(of=Random(), safeguard=1.0))
+    prefilled = stage.prefill(made, rows=5, share=stage.share(0.4))
+    for layer in prefilled.cache.layers:
+        one, *others = (head.cached_positions() for head in layer.heads)  # type: ignore[attr-defined]
+        assert not any(torch.equal(one, other) for other in others)
 
 
 def test_a_guide_that_everything_is_kept_for_costs_nothing(stage: Stage) -> None:
