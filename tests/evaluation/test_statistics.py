@@ -196,6 +196,49 @@ def test_differences_hold_the_truth_as_often_as_they_say() -> None:
     assert 0.92 < held / rounds < 0.99
 
 
+@pytest.mark.parametrize("number", [2, 3, 4, 6, 8, 12])
+def test_no_difference_is_seldom_found_in_few_videos(number: int) -> None:
+    """Videos that gain or lose by chance, 8 questions each: no interval is off 0 too often."""
+    random = np.random.default_rng(number)
+    videos = np.repeat(np.arange(number), 8)
+    off, rounds = 0, 300
+    for _ in range(rounds):
+        leaning = random.uniform(-1, 1, number)[videos]
+        first = (random.random(len(videos)) < 0.5).astype(float)
+        moved = random.random(len(videos)) < np.abs(leaning)
+        second = np.where(moved, leaning > 0, first)
+        first = np.where(moved, leaning < 0, first)
+        found = paired(first.tolist(), second.tolist(), videos.tolist(), resamples=500)
+        off += found.low > 0 or found.high < 0
+    assert off / rounds <= 0.08
+
+
+@pytest.mark.parametrize("kept", [(1, 0), (1, 1), (2, 0), (2, 1)])
+def test_weaker_evidence_is_no_surer(kept: tuple[int, int]) -> None:
+    """Two videos of four questions: all lost says most, each one kept says less."""
+    videos = [0] * 4 + [1] * 4
+    second = [float(at % 4 < kept[at // 4]) for at in range(8)]
+    all_lost = paired([1.0] * 8, [0.0] * 8, videos)
+    found = paired([1.0] * 8, second, videos)
+    assert (all_lost.low, found.low) == (-1, -1)
+    assert all_lost.high < found.high
+
+
+def test_one_change_is_no_surer_than_none() -> None:
+    """How far a difference may be is not forgotten once a single question changed."""
+    videos = [number // 10 for number in range(120)]
+    same, one = ([0.0] * 120, [1.0] + [0.0] * 119)
+    none, changed = paired(same, same, videos), paired(same, one, videos)
+    assert changed.low < 0 < none.high < changed.high
+
+
+def test_a_large_video_among_small_ones_is_one_video() -> None:
+    """Leaving it out moves the mean far: so little is sure, however many questions it has."""
+    videos = [0] * 90 + list(range(1, 11))
+    found = paired([0.0] * 100, [1.0] * 90 + [0.0] * 10, videos)
+    assert found.low < 0 < found.high
+
+
 def test_a_bootstrap_is_the_known_standard_error() -> None:
     """For one question a video the interval is the mean ± 1.96 standard errors."""
     random = np.random.default_rng(2)
