@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from retake.core.errors import UsageError, VideoError
 from retake.datasets.scenes import clip as clip_module
+from retake.datasets.scenes import folder as folder_module
 from retake.datasets.scenes.benchmark import Scenes
 from retake.datasets.scenes.clip import decode
 from retake.datasets.scenes.render import BACKGROUNDS, RGB, frames
@@ -143,12 +146,49 @@ def test_a_foreign_video_is_an_error(tmp_path: Path) -> None:
     sidecars = [video.clip.path.with_suffix(".json") for video in videos]
     right = sidecars[0].read_text()
     sidecars[0].write_text(sidecars[1].read_text())
-    with pytest.raises(VideoError, match="other path, seconds, seed, scenes, needles, questions"):
+    with pytest.raises(VideoError, match="tells of other path, seconds, seed, scenes"):
         small(tmp_path).samples()
     sidecars[0].write_text(right)
     videos[0].clip.path.write_bytes(b"")
     with pytest.raises(VideoError, match="no picture"):
         small(tmp_path).samples()
+
+
+def test_another_video_under_a_sidecar_is_an_error(tmp_path: Path) -> None:
+    """Told by its size; of the same size, by its content; and named."""
+    first, second = (video.clip.path for video in small(tmp_path).make())
+    right = second.read_bytes()
+    shutil.copy(first, second)
+    with pytest.raises(VideoError, match=r"8s-seed0-000\.mp4 .* has [\d,]+ bytes, .* of has"):
+        small(tmp_path).samples()
+    second.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    with pytest.raises(VideoError, match=r"8s-seed0-000\.mp4 .*SHA-256"):
+        small(tmp_path).samples()
+    second.write_bytes(right)
+    assert small(tmp_path).samples()
+
+
+def test_a_large_video_is_told_by_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where hashing takes long, size still counts and content does not."""
+    monkeypatch.setattr(folder_module, "_HASHED", 10)
+    path = small(tmp_path, lengths=(5.0,)).make()[0].clip.path
+    right = path.read_bytes()
+    path.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    assert small(tmp_path, lengths=(5.0,)).samples()
+    path.write_bytes(right + b"0")
+    with pytest.raises(VideoError, match="bytes"):
+        small(tmp_path, lengths=(5.0,)).samples()
+
+
+def test_sidecars_without_size_and_hash_are_read(tmp_path: Path) -> None:
+    """As older releases wrote them: the rest is compared, and nothing is made again."""
+    path = small(tmp_path, lengths=(5.0,)).make()[0].clip.path.with_suffix(".json")
+    data = json.loads(path.read_text())
+    assert data.pop("bytes") == path.with_suffix(".mp4").stat().st_size
+    assert data.pop("sha256") == sha256(path.with_suffix(".mp4").read_bytes()).hexdigest()
+    path.write_text(json.dumps(data))
+    assert small(tmp_path, lengths=(5.0,)).samples()
+    assert json.loads(path.read_text()) == data
 
 
 def test_a_failure_leaves_nothing_half_done(

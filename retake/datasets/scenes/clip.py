@@ -5,6 +5,7 @@ happens in it is known. Files appear complete or not at all: both are written be
 their final names and renamed. Encoding streams; memory does not grow with length.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -44,6 +45,7 @@ class Clip:
         seed, split: what the script was invented from.
         scenes, needles: what happens when, in seconds.
         questions: at most one of each kind, with options and true answers.
+        bytes, sha256: of the mp4 file as it was written; None where the sidecar does not say.
     """
 
     path: Path
@@ -55,6 +57,8 @@ class Clip:
     scenes: tuple[Scene, ...]
     needles: tuple[Needle, ...]
     questions: tuple[Question, ...]
+    bytes: int | None = None
+    sha256: str | None = None
 
     @property
     def script(self) -> Script:
@@ -76,9 +80,9 @@ class Clip:
             raise VideoError(f"{source} is not the sidecar of a scene clip: {error}") from error
 
     def save(self, json_path: Path) -> None:
-        """Writes the sidecar, whole or not at all."""
-        data = cattrs.unstructure(self)
-        data.pop("path")
+        """Writes the sidecar, whole or not at all; what is not known is left out."""
+        known = {key: value for key, value in cattrs.unstructure(self).items() if value is not None}
+        data = {key: value for key, value in known.items() if key != "path"}
         for raw, question in zip(data["questions"], self.questions, strict=True):
             raw["letter"] = question.letter
         text = json.dumps({"format": FORMAT, "video": self.path.name, **data}, indent=1)
@@ -140,10 +144,12 @@ def film(
     partial = _partial(target)
     try:
         encode(_reported(pictures, total, progress), partial, fps=fps, size=size, crf=crf)
+        size_written, content = partial.stat().st_size, hash_of(partial)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
-    clip = clip_of(script, questions, target, fps=fps, size=size)
+    known = clip_of(script, questions, target, fps=fps, size=size)
+    clip = attrs.evolve(known, bytes=size_written, sha256=content)
     clip.save(target.with_suffix(".json"))
     return clip
 
@@ -154,6 +160,12 @@ def clip_of(
     """What is true of a script's video, whether it is written or not."""
     known = attrs.asdict(script, recurse=False)
     return Clip(path=path, fps=fps, size=size, questions=questions, **known)
+
+
+def hash_of(path: Path) -> str:
+    """The SHA-256 of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def encode(pictures: Iterator[Frame], path: Path, *, fps: float, size: int, crf: int) -> None:

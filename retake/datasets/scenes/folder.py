@@ -17,10 +17,13 @@ from typing import Any
 import attrs
 
 from retake.core.errors import UsageError, VideoError
-from retake.datasets.scenes.clip import Clip
+from retake.datasets.scenes.clip import Clip, hash_of
 
 MANIFEST = "scenes.json"
 FORMAT = "retake.scenes/1"
+
+_HASHED = 64 * 2**20  # bytes; a larger video is told by its size alone, which costs nothing
+_OF_THE_FILE = ("bytes", "sha256")  # what a sidecar says of its file, and no script tells
 
 
 def cache_folder(recipe: Mapping[str, Any]) -> Path:
@@ -53,24 +56,39 @@ def is_made(expected: Clip) -> bool:
     """Whether a video and its sidecar are there; one without the other is left of a killed run.
 
     Raises:
-        VideoError: the sidecar is damaged, or tells of another video.
+        VideoError: the sidecar is damaged, tells of another video, or the video is not the one
+            that was written with it: another size, or (up to 64 MiB) another content.
     """
     sidecar = expected.path.with_suffix(".json")
     if not sidecar.is_file() or not expected.path.is_file():
         return False
-    found = Clip.load(sidecar)
-    wrong = [
-        field.name
-        for field in attrs.fields(Clip)
-        if getattr(found, field.name) != getattr(expected, field.name)
-    ]
-    if wrong or not expected.path.stat().st_size:
-        about = f"other {', '.join(wrong)}" if wrong else "no picture"
+    wrong = _wrong(Clip.load(sidecar), expected)
+    if wrong:
         raise VideoError(
-            f"{expected.path} is not the video that belongs there: it has {about}.",
+            f"{expected.path} is not the video that belongs there: {wrong}.",
             hint="Delete it and its .json file to have it made again.",
         )
     return True
+
+
+def _wrong(found: Clip, expected: Clip) -> str | None:
+    """What is wrong with a video and its sidecar, the cheapest to find first."""
+    other = [
+        field.name
+        for field in attrs.fields(Clip)
+        if field.name not in _OF_THE_FILE
+        and getattr(found, field.name) != getattr(expected, field.name)
+    ]
+    if other:
+        return f"its sidecar tells of other {', '.join(other)}"
+    size = expected.path.stat().st_size
+    if not size:
+        return "it has no picture"
+    if found.bytes not in (None, size):
+        return f"it has {size:,} bytes, and the one that its sidecar tells of has {found.bytes:,}"
+    if found.sha256 and size <= _HASHED and hash_of(expected.path) != found.sha256:
+        return "its content (SHA-256) is not that of the one that its sidecar tells of"
+    return None
 
 
 def _refuse_strangers(root: Path) -> None:
