@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from retake.evaluation.statistics import SIGNIFICANT
+
 from . import units
 
 _MINUS = "−"
-#: Below it a difference is marked: chance alone would show one as large less often.
-SIGNIFICANT = 0.05
 
 
 def share(value: float) -> str:

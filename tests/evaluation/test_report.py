@@ -1,6 +1,7 @@
 """Reports of runs and sweeps: their numbers are the summary's, and data stays data."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ from retake.core.errors import RetakeError, UsageError
 from retake.evaluation.compare import compare
 from retake.evaluation.records import read_run
 from retake.evaluation.report import build, to_html, to_markdown
+from retake.evaluation.report.differences import points
+from retake.evaluation.report.document import Page, Table
 from retake.evaluation.report.gathering import gather
 from retake.evaluation.report.naming import method_names
+from retake.evaluation.statistics import SIGNIFICANT
 from retake.evaluation.summary import summarise
 from tests.evaluation.pretend import FULL, LENGTHS, Method, write_run, write_sweep
 from tests.evaluation.reading import Read, read
@@ -95,6 +99,36 @@ def test_differences_are_those_of_compare(swept: Path, shown: Read) -> None:
     )
     row = next(row for row in table if row[0] == RANDOM.name)
     assert row[-1].startswith(f"{100 * overall['difference']:+.1f}".replace("-", "−"))
+
+
+def test_bold_differences_are_those_that_compare_stars(tmp_path: Path) -> None:
+    """By the corrected p, on the page and in Markdown; an interval off 0 is not enough."""
+    folder = write_sweep(tmp_path / "swept", [PIVOTKV, Method("dpselect", "bad", 9.0)], SHARES)
+    page = build([folder])
+    rows = [pair["overall"] for pair in page.data["comparison"]["pairs"]]
+    sure = {points(row["difference"]) for row in rows if row["p_corrected"] < SIGNIFICANT}
+    off = {points(row["difference"]) for row in rows if row["low"] > 0 or row["high"] < 0}
+    assert sure < off
+    tables = [each for each in blocks(page) if "Bold: p, corrected" in each.caption]
+    assert [table.caption.partition(" ")[0] for table in tables] == ["Each", "Paired", "Percentage"]
+    for table in tables[:2]:
+        bold = {cell.text for row in table.rows for cell in row if cell.strong}
+        assert bold == sure
+    text, html = to_markdown(page), to_html(page)
+    for difference in off:
+        assert (f"**{difference}**" in text) == (difference in sure)
+        assert (f"<b>{difference}</b>" in html) == (difference in sure)
+    assert "the interval is off 0" not in text + html
+
+
+def blocks(page: Page) -> Iterator[Table]:
+    """All tables of a page, folded ones too."""
+    found = [block for section in page.sections for block in section.blocks]
+    while found:
+        block = found.pop(0)
+        found[:0] = getattr(block, "blocks", ())
+        if isinstance(block, Table):
+            yield block
 
 
 def test_methods_and_shares_come_from_the_sweep(swept: Path) -> None:

@@ -7,8 +7,14 @@ from retake.evaluation.report.document import Cell, Folded, Section, Table, sect
 from retake.evaluation.report.scales import share_text
 from retake.evaluation.report.views import RunView, ratios, reference
 from retake.evaluation.report.wording import MISSING, fixed, percent, words
+from retake.evaluation.statistics import SIGNIFICANT
 
 Pair = Mapping[str, Any]
+
+_BOLD = (
+    f"Bold: p, corrected for as many comparisons as are made, is below {SIGNIFICANT:g}; the "
+    "intervals are not corrected."
+)
 
 
 def differences(
@@ -31,7 +37,7 @@ def differences(
     baseline = _called(views, compared)
     about = (
         f"Each run against {baseline}, on the questions that both answered, in percentage points "
-        "with 95 % intervals. Bold: the interval is off 0."
+        f"with 95 % intervals. {_BOLD}"
     )
     same = _of_baseline(views, compared)
     matrix = _matrix(about, rows, order, pairs, same) if len(ratios(rows)) > 1 else None
@@ -103,7 +109,7 @@ def _matrix(
 def _details(baseline: str, pairs: Sequence[tuple[str, Pair]]) -> Table:
     caption = (
         f"Paired with {baseline}, question by question, with 95 % intervals; p is how often a "
-        "difference as large comes by chance, corrected for as many comparisons as there are."
+        f"difference as large comes by chance. {_BOLD}"
     )
     columns = (
         "Run", "Difference", "95 % interval", "Accuracy", "Baseline", "Better", "Worse",
@@ -136,7 +142,7 @@ def _by_kind(rows: Sequence[RunView], pairs: Mapping[int, Pair]) -> Table | None
     for each in rows:
         found = {row["kind"]: row for row in pairs[id(each)]["kinds"]}
         made.append((Cell(_title(each, rows)), *(_difference(found.get(kind)) for kind in kinds)))
-    caption = "Percentage points, with 95 % intervals. Bold: the interval is off 0."
+    caption = f"Percentage points, with 95 % intervals. {_BOLD}"
     return Table(caption, ("Run", *map(words, kinds)), tuple(made))
 
 
@@ -147,7 +153,8 @@ def _difference(found: Mapping[str, Any] | None) -> Cell:
 
 
 def _sure(found: Mapping[str, Any]) -> bool:
-    return bool(found["low"] > 0 or found["high"] < 0)
+    """Whether `retake compare` would star it: an interval off 0 may be, of several, by chance."""
+    return bool(found["p_corrected"] < SIGNIFICANT)
 
 
 def _between(found: Mapping[str, Any]) -> str:
