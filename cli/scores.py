@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from retake.evaluation.statistics import SIGNIFICANT
+from retake.evaluation import statistics
 
 from . import units
 
 _MINUS = "−"
+#: Below it a difference is marked: chance alone would show one as large less often.
+SIGNIFICANT = statistics.SIGNIFICANT
 
 
 def share(value: float) -> str:

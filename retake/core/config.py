@@ -7,7 +7,7 @@ checked here, once; an unknown key is an error that names the near ones.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_origin
 
 import attrs
 import cattrs
@@ -16,6 +16,7 @@ from cattrs.preconf.json import make_converter
 
 from retake.core.errors import UsageError, unknown_name
 from retake.core.options import at_least, between, fraction, optional, positive, spread
+from retake.core.type_words import choices_of, in_words
 
 T = TypeVar("T")
 # Each takes tens of megabytes, and more than the cores there are make nothing faster.
@@ -228,22 +229,17 @@ def _field(field: "attrs.Attribute[Any]", value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise UsageError(f"Wrong {where}: '{field.name}' holds options, got {value!r}.")
         return structure(field.type, value, f"option of {field.name}")
-    if get_origin(field.type) is tuple and not isinstance(value, list | tuple):
-        value = [value]  # a list of one need not be written as a list
-    choices = get_args(field.type) if _is_literal(field.type) else ()
+    # A list of one need not be written as a list.
+    lone = get_origin(field.type) is tuple and not isinstance(value, list | tuple)
+    choices = choices_of(field.type)
     if choices and value not in choices:
-        raise unknown_name(f"{field.name} ({where})", str(value), map(str, choices))
+        named = [str(each) for each in choices if each is not None]
+        raise unknown_name(f"{field.name} ({where})", str(value), named)
     try:
-        return _CONVERTER.structure(value, field.type)
+        return _CONVERTER.structure([value] if lone else value, field.type)
     except Exception as error:
-        wanted = getattr(field.type, "__name__", None) or str(field.type)
-        if "|" in str(field.type):
-            wanted = str(field.type).replace("typing.", "").replace("NoneType", "None")
+        wanted = in_words(field.type)
         raise UsageError(f"Wrong {where}: {field.name} must be {wanted}, got {value!r}.") from error
-
-
-def _is_literal(kind: Any) -> bool:
-    return getattr(kind, "__origin__", None) is Literal
 
 
 def _reason(error: Exception) -> str:

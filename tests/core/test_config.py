@@ -1,12 +1,14 @@
 """Options from plain data: strict types, near names, merging."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Optional
 
 import pytest
 
 from retake import PrefillOptions, RunConfig, UsageError, VideoOptions
 from retake.core import config
+from retake.core.type_words import in_words
+from retake.evaluation.grid import Point
 from retake.scorers.clip import Clip
 from retake.selectors.dpselect import DPSelect
 
@@ -15,18 +17,20 @@ from retake.selectors.dpselect import DPSelect
     ("cls", "values", "message"),
     [
         (VideoOptions, {"fsp": 1}, r"Unknown option 'fsp'\.\nDid you mean 'fps'"),
-        (VideoOptions, {"fps": "2"}, "fps must be float | None, got '2'"),
+        (VideoOptions, {"fps": "2"}, "fps must be a number or null, got '2'"),
         (VideoOptions, {"fps": 0}, "fps must be above 0, got 0"),
         (VideoOptions, {"fps": float("inf")}, "fps must be above 0"),
-        (VideoOptions, {"max_frames": 2.5}, "max_frames must be int | None, got 2.5"),
-        (VideoOptions, {"max_frames": True}, "max_frames must be int"),
+        (VideoOptions, {"max_frames": 2.5}, "max_frames must be a whole number or null, got 2.5"),
+        (VideoOptions, {"max_frames": True}, "max_frames must be a whole number or null, got True"),
         (VideoOptions, {"reader": "decrod"}, "Did you mean 'decord'"),
+        (Point, {"positions": "foo"}, r"Unknown positions .* 'foo'\.\nAllowed: original, reforge"),
+        (Point, {"keep_ratio": [1]}, r"keep_ratio must be a number or null, got \[1\]"),
         (PrefillOptions, {"budget": 0}, "budget must be at least 1, got 0"),
         (PrefillOptions, {"keep_ratio": 1.5}, "keep_ratio must be above 0 and at most 1, got 1.5"),
         (PrefillOptions, {"keep_ratio": float("nan")}, "keep_ratio must be above 0"),
         (PrefillOptions, {"budget": 5, "keep_ratio": 0.5}, "exclude each other"),
         (DPSelect, {"window": 4}, "window must be odd and at least 1, got 4"),
-        (DPSelect, {"per_patch": "no"}, "per_patch must be bool, got 'no'"),
+        (DPSelect, {"per_patch": "no"}, "per_patch must be true or false, got 'no'"),
         (RunConfig, {"video": 3}, "'video' holds options, got 3"),
         (RunConfig, {"vidoe": {}}, "Did you mean 'video'"),
         (RunConfig, {"video": {"fsp": 1}}, "Did you mean 'fps'"),
@@ -38,6 +42,28 @@ def test_wrong_options_are_refused(cls: Any, values: dict[str, Any], message: st
     """Each wrong value is an error that names the option, the rule and the value."""
     with pytest.raises(UsageError, match=message.replace("|", r"\|")):
         config.structure(cls, values, "option")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (int, "a whole number"),
+        (float | None, "a number or null"),
+        (Optional[Literal["a", "b"]], "a or b or null"),  # noqa: UP045 - as types are resolved
+        (Literal["a", "b", "c"], "a, b or c"),
+        (tuple[float, ...], "numbers"),
+        (tuple[str, ...] | None, "texts or null"),
+        (tuple[int, int], "2 whole numbers"),
+        (tuple[int, str], "a list of a whole number, text"),
+        (tuple[Literal["a", "b"], ...], "one or more of a, b"),
+        (list[dict[str, int]], "a list, each a mapping"),
+        (dict[str, float], "a mapping"),
+        (Path, "Path"),
+    ],
+)
+def test_types_in_words(kind: Any, words: str) -> None:
+    """What is allowed is said as it is written, not as Python annotates it."""
+    assert in_words(kind) == words
 
 
 def test_whole_numbers_are_numbers() -> None:

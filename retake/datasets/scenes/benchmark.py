@@ -42,8 +42,17 @@ _LONGEST = 2**WORD // 1000 - 1  # seconds; milliseconds must fit into a word of 
 
 
 def _counted_out(seeds: Any) -> Any:
-    """The seeds that a count stands for; a list as it is."""
+    """The seeds that a count stands for; a list as it is.
+
+    Raises:
+        ValueError: a count of none.
+    """
     if type(seeds) is int:
+        if seeds < 1:
+            raise ValueError(
+                "seeds must be how many, at least 1, or a list of whole numbers such as [0, 7], "
+                f"got {seeds}"
+            )
         return tuple(range(seeds))
     return tuple(seeds) if isinstance(seeds, list | tuple | range) else (seeds,)
 
