@@ -12,14 +12,24 @@ if TYPE_CHECKING:
     from retake.datasets.scenes import Clip
 
 
-@click.group("data", no_args_is_help=True)
-def command() -> None:
+@click.group("data", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Make and list videos with known answers."""
+    _help_alone(ctx)
 
 
-@command.group("make", no_args_is_help=True)
-def make() -> None:
+@command.group("make", invoke_without_command=True)
+@click.pass_context
+def make(ctx: click.Context) -> None:
     """Make videos."""
+    _help_alone(ctx)
+
+
+def _help_alone(ctx: click.Context) -> None:
+    """The help of a group that is given no command, as `retake` alone shows its own."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 @make.command("scenes")

@@ -20,7 +20,8 @@ _WIDE = 140  # columns that a part takes on one line
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def command(kind: str | None, name: str | None, verbose: bool, as_json: bool) -> None:
     """List what there is of a KIND, or everything: selectors, scorers, compressors, models,
-    backends, datasets, presets, clips. With a NAME, that one in full.
+    backends, datasets, presets, clips. With a NAME, that one in full; file.py:Class is one of
+    your own.
 
     Installed plug-ins are listed too; one that does not work is shown with the reason.
     """
@@ -56,6 +57,8 @@ def _kinds(wanted: str | None) -> "list[Kind]":
 def _named(kind: "Kind", name: str | None) -> "list[Part]":
     from retake.core.errors import unknown_name
 
+    if name is not None and kind.from_code and (":" in name or name.endswith(".py")):
+        return [kind.from_code(name)]
     parts = kind.parts()
     if name is None:
         return parts

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import attrs
 
 from retake import backends, compressors, datasets, models, presets, selectors
-from retake.core.errors import RetakeError
+from retake.core.errors import RetakeError, UsageError
 from retake.core.registry import Registry
 from retake.datasets.scenes import Clip
 from retake.models.embedded import clips
@@ -56,17 +56,29 @@ class Kind:
         name: in the plural, as `retake list` takes it.
         flag: how one is chosen for `retake run`.
         parts: finds them.
+        from_code: the one that a reference to code stands for; None: of this kind there are none.
     """
 
     name: str
     flag: str
     parts: Callable[[], list[Part]]
+    from_code: Callable[[str], Part] | None = None
 
 
 def options_of(cls: type) -> tuple[Option, ...]:
-    """The options of a part's class, from its attrs fields and its docstring."""
+    """The options of a part's class, from its attrs fields and its docstring.
+
+    Raises:
+        UsageError: the type of one is a name that is not defined.
+    """
     if not attrs.has(cls):
         return ()
+    try:
+        fields = attrs.fields(attrs.resolve_types(cls))
+    except NameError as error:
+        raise UsageError(
+            f"A type in {cls.__qualname__}'s options is not defined: {error}."
+        ) from error
     helps = attribute_help(cls.__doc__ or "")
     return tuple(
         Option(
@@ -75,7 +87,7 @@ def options_of(cls: type) -> tuple[Option, ...]:
             default="required" if field.default is attrs.NOTHING else _plain(field.default),
             help=helps.get(field.name, ""),
         )
-        for field in attrs.fields(attrs.resolve_types(cls))
+        for field in fields
         if field.init
     )
 
@@ -125,34 +137,35 @@ def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 
-def _registered(
-    registry: Registry[Any], note: Callable[[Any], str] | None = None
-) -> Callable[[], list[Part]]:
-    """Finds the parts of a registry; one that cannot be imported does not hide the others."""
+def _kind(
+    name: str, flag: str, registry: Registry[Any], note: Callable[[Any], str] = lambda _: ""
+) -> Kind:
+    """The parts of a registry, with a note on each; and those that code of one's own holds."""
+
+    def described(reference: str, origin: str) -> Part:
+        cls = registry.get(reference)
+        summary, said = (inspect.getdoc(cls) or "").partition("\n")[0], note(cls)
+        return Part(
+            name=reference,
+            summary=f"{summary} ({said})" if said else summary,
+            source=getattr(cls, "source", ""),
+            origin=origin,
+            options=options_of(cls),
+        )
 
     def parts() -> list[Part]:
         entries = registry.entries()
         found = [Part("(plug-in)", "", broken=clash.message) for clash in registry.clashes]
         for entry in entries:
             try:
-                cls = registry.get(entry.name)
-                unusable = note(cls) if note else ""
-            except RetakeError as error:
+                found.append(described(entry.name, entry.origin))
+            except RetakeError as error:  # one that is broken does not hide the others
                 found.append(Part(entry.name, "", origin=entry.origin, broken=str(error)))
-                continue
-            summary = (inspect.getdoc(cls) or "").partition("\n")[0]
-            found.append(
-                Part(
-                    name=entry.name,
-                    summary=f"{summary} ({unusable})" if unusable else summary,
-                    source=getattr(cls, "source", ""),
-                    origin=entry.origin,
-                    options=options_of(cls),
-                )
-            )
         return found
 
-    return parts
+    return Kind(
+        name, flag, parts, lambda reference: described(reference, reference.rpartition(":")[0])
+    )
 
 
 def _presets() -> list[Part]:
@@ -183,16 +196,17 @@ def _asking(cls: Any) -> str:
 
 
 KINDS = (
-    Kind("selectors", "--selector NAME", _registered(selectors, _asking)),
-    Kind("scorers", "--selector 'NAME(SCORER)'", _registered(scorers)),
-    Kind("compressors", "--compressor NAME", _registered(compressors, _asking)),
-    Kind(
+    _kind("selectors", "--selector NAME", selectors, _asking),
+    _kind("scorers", "--selector 'NAME(SCORER)'", scorers),
+    _kind("compressors", "--compressor NAME", compressors, _asking),
+    _kind(
         "models",
         "--adapter NAME",
-        _registered(models, lambda cls: f"model type {', '.join(cls.model_types)}"),
+        models,
+        lambda cls: f"model type {', '.join(cls.model_types)}",
     ),
-    Kind("backends", "--backend NAME", _registered(backends, _not_here)),
-    Kind("datasets", "retake eval NAME", _registered(datasets)),
+    _kind("backends", "--backend NAME", backends, _not_here),
+    _kind("datasets", "retake eval NAME", datasets),
     Kind("presets", "--preset NAME", _presets),
     Kind("clips", "retake run clip:NAME", _clips),
 )

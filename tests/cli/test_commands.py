@@ -58,6 +58,94 @@ def test_list_one_part_in_full(retake: Run) -> None:
     assert "uniform" not in result.out
 
 
+OWN = '''"""Parts of one's own."""
+import attrs
+import retake
+{imports}
+
+@attrs.frozen
+class Mine({base}):
+    """A part that I wrote.
+
+    Attributes:
+        often: how often it is done.
+    """
+
+    often: {type} = 3
+
+    {body}
+'''
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "body"),
+    [
+        ("selector", "retake.FrameSelector", "def select(self, *_): ..."),
+        ("selectors", "retake.selectors.get('uniform')", ""),
+        ("scorer", "retake.scorers.scorers.get('colours')", ""),
+        ("compressor", "retake.compressors.get('pivotkv')", ""),
+        ("model", "retake.models.get('qwen2-vl')", ""),
+        ("backend", "retake.backends.get('cpu')", ""),
+        ("dataset", "retake.datasets.get('scenes')", ""),
+    ],
+)
+def test_list_a_part_of_ones_own(
+    retake: Run, tmp_path: Path, kind: str, base: str, body: str
+) -> None:
+    """A reference to code is shown like any other part, in full and as JSON, of every kind."""
+    imports = "import retake.scorers, retake.models, retake.backends, retake.datasets"
+    file = tmp_path / "mine.py"
+    file.write_text(OWN.format(imports=imports, base=base, type="int", body=body))
+    reference = f"{file}:Mine"
+    shown = retake("list", kind, reference)
+    assert (shown.code, shown.err) == (0, "")
+    assert "A part that I wrote." in shown.out
+    assert "how often it is done." in shown.out
+    (part,) = retake("list", kind, reference, "--json").data[kind.removesuffix("s") + "s"]
+    assert part["name"] == reference
+    assert {"name": "often", "type": "int", "default": "3", "help": "how often it is done."} in (
+        part["options"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "reference", "words"),
+    [
+        ("dataset", "mine.py", "It holds no Benchmark."),
+        ("selector", "mine.py", "mine.py:Mine"),
+        ("selector", "mine.py:Mnie", "'Mine'"),
+        ("dataset", "mine.py:Mine", "does not derive from retake.Benchmark"),
+        ("selector", "mine.py:Mine", "Mine's options is not defined: name 'Number'"),
+        ("selector", "nowhere.py:Mine", "There is no file 'nowhere.py'"),
+        ("preset", "mine.py:Mine", "Unknown preset"),
+    ],
+)
+def test_list_refuses_what_is_no_part(
+    retake: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    reference: str,
+    words: str,
+) -> None:
+    """As every other command does that takes a reference to code."""
+    monkeypatch.chdir(tmp_path)
+    base = "retake.selectors.get('uniform')"
+    Path("mine.py").write_text(OWN.format(imports="", base=base, type="'Number'", body=""))
+    result = retake("list", kind, reference)
+    assert (result.code, result.out) == (2, "")
+    assert words in result.err
+
+
+@pytest.mark.parametrize("words", [(), ("data",), ("data", "make")])
+def test_a_group_alone_shows_its_help(retake: Run, words: tuple[str, ...]) -> None:
+    """And that is no error."""
+    result = retake(*words)
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"Usage: {' '.join(('retake', *words))} ")
+    assert "Commands:" in result.out
+
+
 def test_list_says_what_needs_the_question(retake: Run) -> None:
     """Of every selector; what rates frames against it is a kind of its own."""
     parts = {part["name"]: part for part in retake("list", "selectors", "--json").data["selectors"]}
