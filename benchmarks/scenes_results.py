@@ -166,6 +166,24 @@ def same_budget(sweep: Sweep, methods: Sequence[str]) -> Rows:
     return rows
 
 
+def pooled(cells: Sequence[CellRun]) -> CellRun:
+    """Cells as one: every question with its mean score, where all of them answered it."""
+    by_id = [{sample.id: sample for sample in cell.samples} for cell in cells]
+    means = []
+    for key in set.intersection(*(set(each) for each in by_id)):
+        held = [each[key] for each in by_id]
+        means.append(attrs.evolve(held[0], score=sum(one.score for one in held) / len(held)))
+    means.sort(key=lambda sample: sample.id)
+    return CellRun(cells[0].method, cells[0].keep_ratio, cells[0].positions, tuple(means))
+
+
+def _versus(sweep: Sweep, first: Sequence[CellRun], second: Sequence[CellRun]) -> list[str]:
+    """Points of the first cells, as one, over the second: length by length, and in all."""
+    mine, other = pooled(first), pooled(second)
+    parts = [mine.against(other, lasting(seconds)) for seconds in sweep.lengths]
+    return [*parts, mine.against(other)]
+
+
 def policies(sweep: Sweep) -> Rows:
     """Each method with reforged positions against the same with its own."""
     rows = [["method", "kept", *(f"{n / TRAINED:g}×" for n in sweep.lengths), "all"]]
@@ -173,8 +191,11 @@ def policies(sweep: Sweep) -> Rows:
         for ratio in sweep.ratios:
             mine, other = sweep.get(method, ratio, "reforge"), sweep.get(method, ratio, "original")
             if method != FULL and mine is not None and other is not None:
-                parts = [mine.against(other, lasting(seconds)) for seconds in sweep.lengths]
-                rows.append([method, _share(ratio), *parts, mine.against(other)])
+                rows.append([method, _share(ratio), *_versus(sweep, [mine], [other])])
+    cells = [cell for cell in sweep.cells if cell.method != FULL]
+    reforged = [cell for cell in cells if cell.positions == "reforge"]
+    original = [cell for cell in cells if cell.positions == "original"]
+    rows.append(["all methods", "all", *_versus(sweep, reforged, original)])
     return rows
 
 
@@ -185,8 +206,9 @@ def rules(sweep: Sweep, first: str, second: str) -> Rows:
         for ratio in sweep.ratios:
             mine, other = (sweep.get(each, ratio, positions) for each in (first, second))
             if mine is not None and other is not None:
-                parts = [mine.against(other, lasting(seconds)) for seconds in sweep.lengths]
-                rows.append([positions, _share(ratio), *parts, mine.against(other)])
+                rows.append([positions, _share(ratio), *_versus(sweep, [mine], [other])])
+    mine_all, other_all = ([c for c in sweep.cells if c.method == each] for each in (first, second))
+    rows.append(["both", "all", *_versus(sweep, mine_all, other_all)])
     return rows
 
 
