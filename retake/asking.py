@@ -26,7 +26,8 @@ from retake.core.heads import HeadsLayer
 from retake.core.memory import Answer, StageCost, VideoMemory
 from retake.core.positions import position_policy
 from retake.core.stages import StageClock
-from retake.watching import ANSWER_ROOM, Parts
+from retake.parts import Parts
+from retake.watching import ANSWER_ROOM
 
 #: What a model without a path is called.
 EMBEDDED = "the embedded model"

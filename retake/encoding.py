@@ -151,3 +151,46 @@ class EncodedVideo(Footage):
 
     def frames(self, indices: tuple[int, ...], timestamps: tuple[float, ...]) -> Frames:
         return self._frames
+
+
+def with_background(clock: StageClock, footage: Footage) -> Iterator[StageCost]:
+    """What stages cost; decoding with the time that was spent on it beside the run."""
+    for cost in clock.costs():
+        if cost.name == "decode":
+            cost = attrs.evolve(cost, background_seconds=footage.background_seconds())
+        yield cost
+
+
+class SeenFrames:
+    """Which frames were looked at, and how many are still to come."""
+
+    def __init__(self, planned: int | None, frames_per_step: int) -> None:
+        self._planned = planned
+        self._pace = frames_per_step
+        self._indices: list[np.ndarray[Any, Any]] = []
+        self._times: list[np.ndarray[Any, Any]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, batch: EncodedSlice) -> None:
+        self._indices.append(batch.indices)
+        self._times.append(batch.timestamps)
+        self._count += len(batch)
+
+    def times(self) -> np.ndarray[Any, Any]:
+        """Seconds at which each frame is shown."""
+        return np.concatenate(self._times)
+
+    @property
+    def last_index(self) -> int:
+        return int(self._indices[-1][-1]) if self._indices else -1
+
+    def planned_steps(self, lost: int) -> int | None:
+        """Steps that the whole video will have, `lost` of its frames being gone."""
+        return None if self._planned is None else -(-(self._planned - lost) // self._pace)
+
+    def columns(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Numbers and times of all frames."""
+        return tuple(np.concatenate(self._indices).tolist()), tuple(self.times().tolist())

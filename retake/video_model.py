@@ -18,9 +18,10 @@ from retake.core.questions import check_question
 from retake.core.scorer import FrameTextScorer
 from retake.core.selector import FrameSelector
 from retake.core.stages import StageClock
-from retake.encoding import EncodedVideo, encoded_slices
+from retake.encoding import EncodedVideo, encoded_slices, with_background
 from retake.footage import FileFootage, Footage, StreamFootage
-from retake.watching import Parts, Progress, Watching, with_background
+from retake.parts import Parts
+from retake.watching import Progress, Watching
 
 
 class VideoModel:

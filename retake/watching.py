@@ -8,39 +8,32 @@ on those, not on the video's length.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any
 
-import attrs
-import numpy as np
 import torch
 from torch import Tensor
 
 from retake.core import config as options
-from retake.core.adapter import ModelAdapter, Prompt
+from retake.core.adapter import Prompt
 from retake.core.allowance import (
     Allowance,
     CacheAllowance,
     RatioAllowance,
     WeightedAllowance,
 )
-from retake.core.backend import Backend
 from retake.core.budget import Share, check_kept, check_room, share_of
 from retake.core.chunks import RowChunks, chunks_of_tokens
-from retake.core.compressor import KVCompressor, checked_weights
-from retake.core.config import RunConfig
+from retake.core.compressor import checked_weights
 from retake.core.engine import Engine, Prefill, Prefilled
 from retake.core.errors import UsageError, blame
-from retake.core.memory import Compression, StageCost, VideoMemory
+from retake.core.memory import Compression, VideoMemory
 from retake.core.positions import position_policy
 from retake.core.provenance import versions
-from retake.core.scorer import FrameTextScorer
-from retake.core.selector import FrameSelector, QuestionSelector
 from retake.core.stages import StageClock
 from retake.core.stream import selection_stream
 from retake.core.tokens import Selection, VisualTokens
-from retake.core.wrapper import check_compressor
-from retake.encoding import EncodedSlice, encoded_slices
+from retake.encoding import SeenFrames, encoded_slices, with_background
 from retake.footage import Footage
+from retake.parts import Parts
 
 #: Tokens set aside for a question that is not known when a video is watched.
 DEFAULT_RESERVE = 64
@@ -49,27 +42,6 @@ ANSWER_ROOM = 256
 
 #: Called with a stage's name, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
-
-
-@attrs.frozen(eq=False)
-class Parts:
-    """What a video is watched with."""
-
-    adapter: ModelAdapter
-    backend: Backend
-    selector: FrameSelector
-    compressor: KVCompressor
-    config: RunConfig
-
-    @property
-    def needs_question(self) -> bool:
-        """Whether what is kept of a video depends on the question."""
-        return self.selector.needs_question or self.compressor.needs_question
-
-    @property
-    def scorer(self) -> FrameTextScorer | None:
-        """Who rates frames for the selector."""
-        return getattr(self.selector, "scorer", None) if self.selector.needs_question else None
 
 
 class Watching:
@@ -86,13 +58,11 @@ class Watching:
         self._parts = parts
         self._rules = parts.config.prefill
         self._check_reference()
-        check_compressor(parts.compressor)
-        if isinstance(parts.selector, QuestionSelector):
-            parts.selector.check_scorer()
+        parts.check()
         self._footage = footage
         self._clock = clock
         self._progress: Progress = progress or (lambda stage, done, total: None)
-        self._question = self._only(questions) if parts.needs_question else None
+        self._question = parts.only(questions) if parts.needs_question else None
         prompts = [parts.adapter.prompt(question) for question in questions]
         guided = parts.compressor.needs_question
         device = parts.adapter.device
@@ -102,7 +72,7 @@ class Watching:
         self._text = len(self._prefix) + len(parts.adapter.after_video())
         self._reserve = self._reserved(prompts)
         self._grid = parts.adapter.token_grid(footage.size)
-        self._seen = _Seen(footage.planned, parts.adapter.frames_per_step)
+        self._seen = SeenFrames(footage.planned, parts.adapter.frames_per_step)
         # The published code's chunks depend on the length of the whole video.
         self._stream = selection_stream(
             parts.selector, self._seen.planned_steps(0), whole=self._rules.reference
@@ -110,47 +80,37 @@ class Watching:
         self._ended = False
         self._rows = 0
         self._pivots = 0
-        # Filled by a ratio, the whole cache's size depends on whether more is to come.
-        ratio = self._rules.keep_ratio is not None
-        self._waits = ratio and parts.compressor.scope == "cache"
-        self._held_back: Selection | None = None
         self._prefill: Prefill | None = None
         self._allowance: _Allowances = None
 
     def run(self) -> VideoMemory:
         """Watch the footage to its end."""
         self._check_budget()
-        chunks = RowChunks(self._chunk_rows)
         if self._parts.compressor.weighs_chunks:
-            return self._run_whole(chunks)
-        for tokens in self._encoded():
-            for part in self._selecting(self._stream.push(tokens)):
-                self._prefill_all(chunks.push(part))
-        if not self._stream.steps:
-            raise self._footage.nothing()
-        self._ended = True
-        for part in self._selecting(self._stream.finish()):
-            self._prefill_all(self._published(part) if self._rules.reference else chunks.push(part))
-        self._prefill_all(chunks.finish())
+            waiting = list(self._chunks())
+            if waiting and self._parts.compressor.evicts:
+                self._weigh(waiting)
+            # Each is let go of once it is in.
+            self._prefill_all(waiting.pop(0) for _ in range(len(waiting)))
+        else:
+            # Filled by a ratio, the whole cache's size depends on whether more is to come.
+            ratio = self._rules.keep_ratio is not None
+            late = ratio and self._parts.compressor.scope == "cache"
+            self._prefill_all(_one_late(self._chunks()) if late else self._chunks())
         return self._finish()
 
-    def _run_whole(self, chunks: RowChunks) -> VideoMemory:
-        """The same for a compressor that weighs all chunks before the first is prefilled."""
-        waiting: list[Selection] = []
+    def _chunks(self) -> Iterator[Selection]:
+        """The chunks to prefill, each as soon as it is selected."""
+        chunks = RowChunks(self._chunk_rows)
         for tokens in self._encoded():
             for part in self._selecting(self._stream.push(tokens)):
-                waiting += chunks.push(part)
+                yield from chunks.push(part)
         if not self._stream.steps:
             raise self._footage.nothing()
         self._ended = True
         for part in self._selecting(self._stream.finish()):
-            waiting += chunks.push(part)
-        waiting += chunks.finish()
-        if waiting and self._parts.compressor.evicts:
-            self._weigh(waiting)
-        # Each is let go of once it is in.
-        self._prefill_all(waiting.pop(0) for _ in range(len(waiting)))
-        return self._finish()
+            yield from self._published(part) if self._rules.reference else chunks.push(part)
+        yield from chunks.finish()
 
     def _weigh(self, chunks: list[Selection]) -> None:
         """Split the budget among all chunks of the video, as the compressor weighs them."""
@@ -167,30 +127,12 @@ class Watching:
         )
 
     def _finish(self) -> VideoMemory:
-        if self._held_back is not None:
-            self._waits = False
-            self._prefill_all(iter([self._held_back]))
         if self._prefill is None:
             raise UsageError(
                 f"The selector '{self._parts.config.selector.name}' selected nothing of "
                 f"{self._stream.steps} steps."
             )
         return self._memory(self._prefill.finish())
-
-    def _only(self, questions: Sequence[str]) -> str:
-        """The one question that a video is watched for, where what is kept depends on it."""
-        parts, config = self._parts, self._parts.config
-        kind = "selector" if parts.selector.needs_question else "compressor"
-        name = getattr(config, kind).name
-        if len(questions) != 1:
-            given = "none is" if not questions else f"{len(questions)} are"
-            raise UsageError(
-                f"The {kind} '{name}' looks for what is asked about, so a video is watched for "
-                f"one question at a time; {given} given.",
-                hint="Give exactly one question, or use a selector and a compressor that do not "
-                "look at it: then a video is watched once and asked many.",
-            )
-        return questions[0]
 
     def _encoded(self) -> Iterator[VisualTokens]:
         """Visual tokens, a slice of frames at a time."""
@@ -226,11 +168,8 @@ class Watching:
 
     def _prefill_all(self, chunks: Iterator[Selection]) -> None:
         for chunk in chunks:
-            if self._waits:
-                self._held_back, chunk = chunk, self._held_back
-            if chunk is not None:
-                with self._clock.stage("prefill"):
-                    self._feed(chunk)
+            with self._clock.stage("prefill"):
+                self._feed(chunk)
 
     def _feed(self, chunk: Selection) -> None:
         expected = self._expected()
@@ -443,47 +382,15 @@ class Watching:
             yield f"{held} tokens of the video are kept where the budget has room for {possible}."
 
 
+def _one_late(chunks: Iterator[Selection]) -> Iterator[Selection]:
+    """The same chunks, each once the next is there, or the last."""
+    held: Selection | None = None
+    for chunk in chunks:
+        if held is not None:
+            yield held
+        held = chunk
+    if held is not None:
+        yield held
+
+
 _Allowances = Allowance | RatioAllowance | CacheAllowance | WeightedAllowance | None
-
-
-def with_background(clock: StageClock, footage: Footage) -> Iterator[StageCost]:
-    """What stages cost; decoding with the time that was spent on it beside the run."""
-    for cost in clock.costs():
-        if cost.name == "decode":
-            cost = attrs.evolve(cost, background_seconds=footage.background_seconds())
-        yield cost
-
-
-class _Seen:
-    """Which frames were looked at, and how many are still to come."""
-
-    def __init__(self, planned: int | None, frames_per_step: int) -> None:
-        self._planned = planned
-        self._pace = frames_per_step
-        self._indices: list[np.ndarray[Any, Any]] = []
-        self._times: list[np.ndarray[Any, Any]] = []
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, batch: EncodedSlice) -> None:
-        self._indices.append(batch.indices)
-        self._times.append(batch.timestamps)
-        self._count += len(batch)
-
-    def times(self) -> np.ndarray[Any, Any]:
-        """Seconds at which each frame is shown."""
-        return np.concatenate(self._times)
-
-    @property
-    def last_index(self) -> int:
-        return int(self._indices[-1][-1]) if self._indices else -1
-
-    def planned_steps(self, lost: int) -> int | None:
-        """Steps that the whole video will have, `lost` of its frames being gone."""
-        return None if self._planned is None else -(-(self._planned - lost) // self._pace)
-
-    def columns(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        """Numbers and times of all frames."""
-        return tuple(np.concatenate(self._indices).tolist()), tuple(self.times().tolist())
