@@ -325,7 +325,8 @@ def _standing(failures: Sequence[Failure], answered: set[str]) -> tuple[Failure,
 def _check_format(given: Any, path: Path) -> None:
     if given == FORMAT:
         return
-    later = re.fullmatch(r"retake\.run-folder/([0-9]{1,9})", given) if isinstance(given, str) else None
+    text = given if isinstance(given, str) else ""
+    later = re.fullmatch(r"retake\.run-folder/([0-9]{1,9})", text)
     if later and int(later[1]) > int(FORMAT.rpartition("/")[2]):
         raise RunFolderError(
             f"'{path}' was written by a newer retake: its format is {given}, and this retake "
