@@ -51,12 +51,19 @@ def command(
 
 def _read(path: Path) -> "list[RunRecords]":
     """The runs that a path stands for; of a sweep those that have answered anything."""
-    from retake.evaluation.records import read_run
+    from retake.core.errors import UsageError
+    from retake.evaluation.records import SAMPLES, is_run, read_run
     from retake.evaluation.sweep_folder import is_sweep, read_sweep
 
     from .console import stderr
 
     if not is_sweep(path):
+        if not is_run(path) and not (path / SAMPLES).exists():
+            raise UsageError(
+                f"'{path}' is no run." if path.exists() else f"There is no run '{path}'.",
+                hint="A run is a folder that `retake eval` wrote, a sweep one that `retake sweep` "
+                "wrote.",
+            )
         return [read_run(path)]
     sweep = read_sweep(path)
     for cell in sweep.header.cells:

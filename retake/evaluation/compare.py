@@ -6,6 +6,7 @@ therefore takes the samples that both runs have answered, and the differences be
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -58,9 +59,10 @@ def compare(
             hint="Give the folders that `retake eval` or `retake sweep` wrote.",
         )
     names = names_of(runs)
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"The run '{twice}' is given twice.")
+    places = [run.folder.resolve() for run in runs]
+    for at, place in enumerate(places):
+        if place in places[:at]:
+            raise UsageError(f"The run '{runs[at].folder}' is given twice.")
     first = runs[baseline]
     pairs = [
         _compared(first, run, names[baseline], name, confidence, seed)
@@ -94,9 +96,11 @@ def find_baseline(runs: Sequence[RunRecords], name: str) -> int:
         UsageError: none of them.
     """
     names = names_of(runs)
-    for known in (names, [str(run.folder) for run in runs]):
-        if name.rstrip("/") in known:
-            return known.index(name.rstrip("/"))
+    if name in names:
+        return names.index(name)
+    places = [run.folder.resolve() for run in runs]
+    if Path(name).resolve() in places:
+        return places.index(Path(name).resolve())
     raise unknown_name("baseline", name, names)
 
 

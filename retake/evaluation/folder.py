@@ -38,6 +38,7 @@ class RunFolder:
         folder: where; it is made, or empty, or holds a run that is gone on with.
         header: what is run.
         resume: go on with the run that is there; where there is none, one is begun all the same.
+        sources: hashes of videos by their names, shared with runs that must be about the same.
 
     Raises:
         UsageError: the folder holds something else, or a run and `resume` is off, or one that was
@@ -49,7 +50,14 @@ class RunFolder:
         notes: what was repaired, and what is other than in earlier sessions.
     """
 
-    def __init__(self, folder: Path, header: RunHeader, *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        header: RunHeader,
+        *,
+        resume: bool = False,
+        sources: dict[str, str] | None = None,
+    ) -> None:
         check_place(folder, resume=resume)
         self.folder = folder
         self.header = header
@@ -68,7 +76,9 @@ class RunFolder:
             self.notes = (*self.found.notes, *self._changes())
             self._watches = len(self.found.videos)
             self._answered = {sample.id for sample in self.found.samples}
-            self._sources = _sources(self.found)
+            self._sources = {} if sources is None else sources
+            for name, content in sources_of(self.found).items():
+                self._sources.setdefault(name, content)
             self._sign_in()
         except BaseException:
             self._lock.release()
@@ -188,8 +198,8 @@ class RunFolder:
         before = self._sources.setdefault(str(video), memory.source.sha256)
         if before != memory.source.sha256:
             raise RunFolderError(
-                f"The video '{video}' is not the one that earlier answers of '{self.folder}' are "
-                "about: its content has changed.",
+                f"The video '{video}' is not the one that earlier answers are about (of "
+                f"'{self.folder}', or of a run beside it): its content has changed.",
                 hint="Put the old one back, or start a new run in another folder.",
             )
 
@@ -251,7 +261,7 @@ def _some(names: set[str]) -> str:
     return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")
 
 
-def _sources(found: RunRecords) -> dict[str, str]:
+def sources_of(found: RunRecords) -> dict[str, str]:
     """The hash of every video that was watched."""
     return {each.video: each.source.sha256 for each in found.videos if each.source is not None}
 

@@ -53,6 +53,9 @@ def differences(was: RunHeader, now: RunHeader) -> Iterator[tuple[str, str, str]
     yield from _differ("--batch", was.batch, now.batch)
     yield from _differ("", was.config, now.config)
     yield from _differ("the model's fingerprint", was.fingerprint, now.fingerprint)
+    for file in sorted(was.code.keys() & now.code.keys()):
+        if was.code[file] != now.code[file]:
+            yield f"the code in {file}", was.code[file][:8], now.code[file][:8]
     if was.limit == now.limit:
         yield from _samples(was, now)
 

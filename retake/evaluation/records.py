@@ -68,6 +68,7 @@ class RunHeader:
         samples_total: how many samples the run has once it is complete.
         samples_sha256: of their ids, questions, options and answers.
         created: when the run was begun, ISO 8601.
+        code: the SHA-256 of every file that a part or the benchmark was taken from, by its name.
     """
 
     name: str
@@ -83,6 +84,7 @@ class RunHeader:
     limit: int | None = None
     batch: int = 1
     format: str = FORMAT
+    code: dict[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen

@@ -20,7 +20,7 @@ from retake.core.config import RunConfig
 from retake.core.errors import PartError, RetakeError, UsageError, VideoError, blame
 from retake.core.memory import Answer, VideoMemory
 from retake.core.plain import plain
-from retake.core.provenance import command_line, versions
+from retake.core.provenance import code_of, command_line, versions
 from retake.evaluation.folder import RunFolder, now
 from retake.evaluation.marking import check_sample, marked
 from retake.evaluation.matching import UNDECIDED, digest
@@ -258,7 +258,12 @@ def header_of(
         created=now(),
         limit=limit,
         batch=batch,
+        code=code_of(name, config.selector.name, config.compressor.name, *_options_of(config)),
     )
+
+
+def _options_of(config: RunConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    return config.selector.options, config.compressor.options
 
 
 def reason_of(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from retake.core.scorer import FrameTextScorer
 from retake.encoding import EncodedVideo
 from retake.evaluation import sweep_folder
 from retake.evaluation.cells import Cell
-from retake.evaluation.folder import RunFolder, now
+from retake.evaluation.folder import RunFolder, now, sources_of
 from retake.evaluation.journal import Journal
 from retake.evaluation.locking import FolderLock
 from retake.evaluation.records import (
@@ -114,6 +114,8 @@ class _Sweeping:
         self._load = load
         self._watcher = watcher
         self._videos = by_video(plan.samples)
+        # All cells are about the same videos, also those that are complete.
+        self._sources: dict[str, str] = {}
 
     def run(self) -> None:
         answered = {cell.name: self._answered(cell) for cell in self._plan.runs}
@@ -125,8 +127,12 @@ class _Sweeping:
             self._of_one_model(cells)
 
     def _answered(self, cell: Cell) -> int:
-        run = self._folder / cell.folder
-        return len(read_run(run).samples) if is_run(run) else 0
+        folder = self._folder / cell.folder
+        if not is_run(folder):
+            return 0
+        run = read_run(folder)
+        self._sources |= sources_of(run)
+        return len(run.samples)
 
     def _of_one_model(self, cells: Sequence[Cell]) -> None:
         # With parts that any model takes; those of a cell are its own affair.
@@ -157,7 +163,7 @@ class _Sweeping:
             limit=self._plan.limit,
             batch=self._plan.batch,
         )
-        kept = stack.enter_context(RunFolder(folder, header, resume=True))
+        kept = stack.enter_context(RunFolder(folder, header, resume=True, sources=self._sources))
         for note in kept.notes:
             self._watcher.note(cell.name, note)
         return _Open(

@@ -1,6 +1,7 @@
 """`retake sweep` and `retake compare`: real processes, killed, resumed, shown and refused."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,6 +165,46 @@ def test_a_compressor_of_ones_own_through_sweep_compare_and_report(
     assert "mine" in (folder / "report.html").read_text()
 
 
+_QUIZ = """
+from pathlib import Path
+import attrs
+import retake
+
+
+@attrs.frozen
+class Quiz(retake.Benchmark):
+    \"\"\"Every video of a folder, asked the same.\"\"\"
+
+    folder: str
+
+    def samples(self):
+        videos = sorted(Path(self.folder).glob("*.mp4"))
+        return [retake.Sample(video.stem, video, "Did it flash?", "no", "sort") for video in videos]
+
+    def mark(self, sample, answer):
+        return answer == sample.answer
+"""
+
+
+def test_a_video_that_changed_between_cells(retake: Run, videos: Path, tmp_path: Path) -> None:
+    """All cells are about the same videos: one that sees another file under a name is given up."""
+    (tmp_path / "quiz.py").write_text(_QUIZ)
+    ours = tmp_path / "videos"
+    ours.mkdir()
+    one, other, *_ = sorted(videos.glob("*.mp4"))
+    shutil.copy(one, ours / "a.mp4")
+    folder = tmp_path / "sweep"
+    benchmark = f"{tmp_path / 'quiz.py'}:Quiz:folder={ours}"
+    words = ["sweep", benchmark, "-o", folder, *_METHODS, "--keep-ratio", "0.5"]
+    assert retake(*words).code == 0
+    for name in ("samples.jsonl", "videos.jsonl"):
+        (folder / "cells" / "pivot-keep-0.5" / name).unlink()
+    shutil.copy(other, ours / "a.mp4")
+    result = retake(*words, "--resume")
+    assert result.code == 1
+    assert "its content has changed" in result.err + result.out
+
+
 def test_a_grid_in_yaml(retake: Run, videos: Path, tmp_path: Path) -> None:
     """Methods with options and exclusions; flags add methods and replace axes."""
     grid = {
@@ -301,7 +342,9 @@ def test_compare_refuses(retake: Run, done: Path, tmp_path: Path) -> None:
     one = done / "cells" / "full"
     for words, code, message in (
         ((one,), 2, "two runs or more, got 1"),
-        ((one, tmp_path), 1, "is no run"),
+        ((one, tmp_path), 2, "is no run"),
+        ((one, tmp_path / "nowhere"), 2, "There is no run"),
+        ((one, one.parent / "." / one.name), 2, "is given twice"),
         ((done, "--by", "deepth"), 2, "Did you mean 'depth'"),
         ((done, "--baseline", "ful"), 2, "Did you mean 'full'"),
         ((), 2, "Missing argument 'RUN...'"),
