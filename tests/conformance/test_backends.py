@@ -16,7 +16,6 @@ import retake
 from retake import FrameSelector, VisualTokens
 from retake.asking import Asking
 from retake.backends import backends
-from retake.compressors import compressors
 from retake.core import attention
 from retake.core.arena import CACHE_ARGUMENT
 from retake.core.backend import Backend
@@ -24,6 +23,7 @@ from retake.core.engine import Prefilled
 from retake.loading import make_backend
 from retake.models import models
 from retake.selectors import selectors
+from tests.parts import COMPRESSORS, SELECTORS
 from tests.tiny import MAKERS
 
 USABLE = [name for name in backends.names() if backends.get(name).unavailable() is None]
@@ -100,9 +100,9 @@ def test_attention_mass(backend: Backend, shape: Any, dtype: torch.dtype) -> Non
 
 
 def _watched(load: Callable[..., Any], clip: Path, **given: Any) -> tuple[Any, Any]:
-    evicts = compressors.get(given.get("compressor", "pivotkv")).evicts
+    evicts = given.get("compressor") != "none"
     model = load(keep_ratio=0.3 if evicts else None, dtype="float32", **given)
-    return model, model.watch(clip)
+    return model, model.watch(clip, questions=["What happens?"])
 
 
 def _logits(model: retake.VideoModel, memory: retake.VideoMemory) -> Tensor:
@@ -115,8 +115,10 @@ def _logits(model: retake.VideoModel, memory: retake.VideoMemory) -> Tensor:
         return logits[0].float().cpu()
 
 
-@pytest.mark.parametrize("selector", selectors.names())
-@pytest.mark.parametrize("compressor", compressors.names())
+@pytest.mark.parametrize(
+    ("selector", "compressor"),
+    [*((each, "pivotkv") for each in SELECTORS), *(("dpselect", each) for each in COMPRESSORS)],
+)
 def test_same_as_the_cpu(
     load: Callable[..., Any], clip: Path, name: str, selector: str, compressor: str
 ) -> None:
@@ -129,7 +131,8 @@ def test_same_as_the_cpu(
     for mine, theirs in zip(held.kept, wanted.kept, strict=True):
         assert mine.tolist() == theirs.tolist()
     torch.testing.assert_close(_logits(here, held), _logits(there, wanted), atol=1e-4, rtol=1e-4)
-    questions = ["What happens?", "Which shape is red?"]
+    other = "What happens?" if here.needs_question else "Which shape is red?"
+    questions = ["What happens?", other]
     assert [each.text for each in here.ask_many(questions, held)] == [
         each.text for each in there.ask_many(questions, wanted)
     ]
@@ -169,12 +172,13 @@ def test_selectors_choose_alike(name: str, selector: str, ratio: float | None) -
     drawn = torch.randn(24, 6, 32, generator=torch.Generator().manual_seed(3)).bfloat16()
     device = make_backend(name, "sdpa").device
     times = torch.arange(24, dtype=torch.float64)
+    fits = torch.rand(24, generator=torch.Generator().manual_seed(4))
     cls: Any = selectors.get(selector)
     takes = ratio and "keep_ratio" in attrs.fields_dict(cls)
     chooser: FrameSelector = cls(keep_ratio=ratio) if takes else cls()
     with torch.inference_mode():
         made, wanted = (
-            chooser.select(VisualTokens(drawn.to(place), times, (2, 3)))
+            chooser.select(VisualTokens(drawn.to(place), times, (2, 3), fits))
             for place in (device, "cpu")
         )
     assert made.features.device == device
