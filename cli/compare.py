@@ -35,10 +35,12 @@ def command(
     taken together.
     """
     from retake.evaluation.compare import compare, find_baseline
+    from retake.evaluation.given import check_given
 
     from . import compare_report
     from .console import print_json, stdout
 
+    check_given(runs)
     read = [run for path in runs for run in _read(path)]
     first = 0 if baseline is None else find_baseline(read, baseline)
     compared = compare(read, baseline=first)
@@ -51,19 +53,12 @@ def command(
 
 def _read(path: Path) -> "list[RunRecords]":
     """The runs that a path stands for; of a sweep those that have answered anything."""
-    from retake.core.errors import UsageError
-    from retake.evaluation.records import SAMPLES, is_run, read_run
+    from retake.evaluation.records import read_run
     from retake.evaluation.sweep_folder import is_sweep, read_sweep
 
     from .console import stderr
 
     if not is_sweep(path):
-        if not is_run(path) and not (path / SAMPLES).exists():
-            raise UsageError(
-                f"'{path}' is no run." if path.exists() else f"There is no run '{path}'.",
-                hint="A run is a folder that `retake eval` wrote, a sweep one that `retake sweep` "
-                "wrote.",
-            )
         return [read_run(path)]
     sweep = read_sweep(path)
     for cell in sweep.header.cells:

@@ -122,6 +122,9 @@ def _notes(pairs: Sequence[dict[str, Any]]) -> Iterator[str]:
                 f"{path}: {one!r} and {other!r}" for path, (one, other) in pair["benchmark"].items()
             )
             yield f"{pair['baseline']} and {pair['run']} differ in the benchmark's {options}."
+        if pair["code"]:
+            files = ", ".join(pair["code"])
+            yield f"{pair['baseline']} and {pair['run']} were run with different code in {files}."
     fewest = min(pair["overall"]["videos"] for pair in pairs)
     if fewest < _FEW:
         yield (

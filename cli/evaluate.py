@@ -169,6 +169,7 @@ def _evaluate(
 ) -> "RunRecords":
     """Begin the run or go on with it, and answer what is pending."""
     from retake.evaluation.folder import RunFolder, check_header
+    from retake.evaluation.matching import is_settled
     from retake.evaluation.records import is_run, read_run
     from retake.evaluation.running import Run, chosen, evaluate, header_of
 
@@ -181,8 +182,7 @@ def _evaluate(
     check_header(folder, planned)
     if is_run(folder):
         found = read_run(folder)
-        # Another folder may hold another model, which only loading it can tell.
-        if found.complete and found.header.config["model"]["path"] == resolved.model.path:
+        if is_settled(found, resolved.model.path):
             return found
     model, _ = steps.load(config, shown.told)
     header = header_of(folder, named, samples, model.config, model, limit=limit, batch=batch)

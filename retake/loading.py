@@ -1,7 +1,7 @@
 """From options to parts: picking a device, an adapter, a selector and a compressor."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, get_args
 
 import attrs
@@ -105,6 +105,16 @@ def options_of(part: Any) -> dict[str, Any]:
     }
     # Nested classes that are no parts are plain data too.
     return {**attrs.asdict(part, filter=lambda field, _: field.name not in named), **named}
+
+
+def parts_within(part: Any, named: PartOptions) -> Iterator[tuple[str, type]]:
+    """A part that was made and those inside it: the name of each, and its class."""
+    yield named.name, type(part)
+    for key, kind in _part_fields(type(part)).items():
+        inside = getattr(part, key)
+        if isinstance(inside, kind):
+            its = named.options[key]
+            yield from parts_within(inside, PartOptions(its["name"], its.get("options", {})))
 
 
 #: Parts that may be options of others, and where they are found.

@@ -2,11 +2,12 @@
 
 import platform
 import sys
-from collections.abc import Mapping
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+
+from retake.core.registry import CONTENT
 
 _PACKAGES = ("retake", "torch", "transformers", "numpy", "av", "decord")
 
@@ -22,27 +23,50 @@ def versions() -> dict[str, str]:
     return found
 
 
-def code_of(*values: Any) -> dict[str, str]:
-    """The SHA-256 of every Python file that a part was taken from.
-
-    Args:
-        values: names of parts ("file.py:Class"), or options as plain data, parts inside included.
-
-    Returns:
-        Files as they were named, with their hashes; one that is gone has none.
-    """
-    found: dict[str, str] = {}
-    for value in values:
-        if isinstance(value, Mapping):
-            found |= code_of(*value.values())
-        elif isinstance(value, str) and ".py:" in value:
-            where = value.partition(".py:")[0] + ".py"
-            path = Path(where).expanduser()
-            if path.is_file():
-                found[where] = sha256(path.read_bytes()).hexdigest()
-    return found
-
-
 def command_line() -> list[str]:
     """The words this process was started with."""
     return list(sys.argv)
+
+
+def code_of(cls: type, reference: str) -> dict[str, str]:
+    """The code outside this package that a part was taken from.
+
+    Args:
+        cls: the part's class.
+        reference: how it was asked for.
+
+    Returns:
+        SHA-256 of the content, by the file as the reference has it ("./mine.py") or else by the
+        module ("my_package.mine"): of the class, and of those that it derives from.
+    """
+    found = {}
+    for each in takewhile(lambda each: _top(each) != "retake", cls.__mro__):
+        content = None if _top(each) in sys.stdlib_module_names else _content(each.__module__)
+        if content is not None:
+            found[_name(each, cls, reference)] = content
+    return found
+
+
+def _top(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
+
+
+def _name(cls: type, part: type, reference: str) -> str:
+    where = reference.rpartition(":")[0]
+    if where.endswith(".py") and cls.__module__ == part.__module__:
+        return where
+    module = sys.modules[cls.__module__]
+    return str(module.__file__) if hasattr(module, CONTENT) else cls.__module__
+
+
+def _content(name: str) -> str | None:
+    """SHA-256 of a module's source; None where there is none to be read."""
+    module = sys.modules.get(name)
+    known: str | None = getattr(module, CONTENT, None)
+    file = getattr(module, "__file__", None)
+    if known is not None or not file:
+        return known
+    try:
+        return sha256(Path(file).read_bytes()).hexdigest()
+    except OSError:
+        return None

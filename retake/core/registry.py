@@ -22,6 +22,9 @@ from retake.core.errors import RetakeError, UsageError, unknown_name
 
 T = TypeVar("T")
 
+#: Under this name a module that was imported from a file by its path keeps the SHA-256 of it.
+CONTENT = "__retake_sha256__"
+
 
 @attrs.frozen
 class Entry:
@@ -212,11 +215,13 @@ def _import_file(where: str, kind: str) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        source = path.read_bytes()
+        # Not by the loader, which may take what it once compiled: what is hashed is what runs.
+        exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
+        setattr(module, CONTENT, sha256(source).hexdigest())
     except RetakeError:
         del sys.modules[name]
         raise

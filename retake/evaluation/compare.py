@@ -13,6 +13,9 @@ import attrs
 
 from retake.core.errors import UsageError, unknown_name
 from retake.evaluation import statistics, summary
+from retake.evaluation.coding import Alike, changed_code
+from retake.evaluation.differing import changed
+from retake.evaluation.given import check_different
 from retake.evaluation.records import RunRecords, SampleRecord
 
 FORMAT = "retake.comparison/1"
@@ -47,7 +50,8 @@ def compare(
         them, but differences: "accuracy" of the run less "baseline_accuracy" is "difference",
         with "low", "high", "p", "p_mcnemar" and "p_corrected" (Holm's, over all comparisons of
         the same breakdown); "costs" of the common samples, and their "ratio"; what differs
-        between the two "configuration"s and between the options of their "benchmark".
+        between the two "configuration"s and between the options of their "benchmark"; and the
+        "code" that both were taken from and that held something else, by file: both SHA-256.
 
     Raises:
         UsageError: fewer than two runs, one given twice, runs of different benchmarks, of different
@@ -58,11 +62,8 @@ def compare(
             f"A comparison takes two runs or more, got {len(runs)}.",
             hint="Give the folders that `retake eval` or `retake sweep` wrote.",
         )
+    check_different(run.folder for run in runs)
     names = names_of(runs)
-    places = [run.folder.resolve() for run in runs]
-    for at, place in enumerate(places):
-        if place in places[:at]:
-            raise UsageError(f"The run '{runs[at].folder}' is given twice.")
     first = runs[baseline]
     pairs = [
         _compared(first, run, names[baseline], name, confidence, seed)
@@ -90,7 +91,7 @@ def names_of(runs: Sequence[RunRecords]) -> list[str]:
 
 
 def find_baseline(runs: Sequence[RunRecords], name: str) -> int:
-    """Which run a name or a folder means.
+    """Which run a name or a folder, by whatever path, means.
 
     Raises:
         UsageError: none of them.
@@ -98,9 +99,10 @@ def find_baseline(runs: Sequence[RunRecords], name: str) -> int:
     names = names_of(runs)
     if name in names:
         return names.index(name)
-    places = [run.folder.resolve() for run in runs]
-    if Path(name).resolve() in places:
-        return places.index(Path(name).resolve())
+    folders = [run.folder.resolve() for run in runs]
+    folder = Path(name).expanduser().resolve()
+    if folder in folders:
+        return folders.index(folder)
     raise unknown_name("baseline", name, names)
 
 
@@ -152,18 +154,6 @@ def difference(
     }
 
 
-def changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What differs between two nested mappings: dotted paths to both values, None where missing."""
-    found: dict[str, list[Any]] = {}
-    for key in dict.fromkeys([*first, *second]):
-        one, other = first.get(key), second.get(key)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found |= {f"{key}.{path}": both for path, both in changed(one, other).items()}
-        elif one != other:
-            found[key] = [one, other]
-    return found
-
-
 def _compared(
     first: RunRecords,
     run: RunRecords,
@@ -190,9 +180,17 @@ def _compared(
             for group in summary.group_names(a for a, _ in pairs)
         },
         "costs": _costs(first, run, pairs),
-        "configuration": changed(first.header.config, run.header.config),
+        "configuration": changed(first.header.config, run.header.config, _alike(first, run)),
         "benchmark": changed(first.header.benchmark.options, run.header.benchmark.options),
+        "code": {
+            file: [one, other]
+            for file, one, other in changed_code(first.header.code, run.header.code)
+        },
     }
+
+
+def _alike(first: RunRecords, second: RunRecords) -> Alike:
+    return Alike(first.header.code, second.header.code)
 
 
 def _breakdown(
@@ -257,7 +255,7 @@ def _correct(pairs: Sequence[dict[str, Any]]) -> None:
 
 def _check_benchmark(first: RunRecords, second: RunRecords) -> None:
     names = (first.header.benchmark.name, second.header.benchmark.name)
-    if names[0] != names[1]:
+    if not _alike(first, second)(*names):
         raise UsageError(
             f"'{first.folder}' is a run of {names[0]}, '{second.folder}' of {names[1]}: "
             "only runs of one benchmark can be compared."

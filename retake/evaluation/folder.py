@@ -21,6 +21,7 @@ from retake.evaluation.journal import Journal
 from retake.evaluation.locking import LOCK, FolderLock
 from retake.evaluation.matching import check_same
 from retake.evaluation.records import Failure, RunHeader, RunRecords, SampleRecord, Session
+from retake.evaluation.sources import Sources
 
 _PART = ".run-"
 _JOURNALS = (records.SAMPLES, records.VIDEOS, records.FAILURES, records.SESSIONS)
@@ -38,12 +39,13 @@ class RunFolder:
         folder: where; it is made, or empty, or holds a run that is gone on with.
         header: what is run.
         resume: go on with the run that is there; where there is none, one is begun all the same.
-        sources: hashes of videos by their names, shared with runs that must be about the same.
+        sources: what videos hold, where other runs must have watched the same.
 
     Raises:
         UsageError: the folder holds something else, or a run and `resume` is off, or one that was
             begun with other settings; or it cannot be made.
-        RunFolderError: the run is damaged, another process writes it, or the system refuses.
+        RunFolderError: the run is damaged, another process writes it, or the system refuses; or
+            it is about other videos than `sources` has.
 
     Attributes:
         found: the run as it was found, half-written lines already cut off.
@@ -56,7 +58,7 @@ class RunFolder:
         header: RunHeader,
         *,
         resume: bool = False,
-        sources: dict[str, str] | None = None,
+        sources: Sources | None = None,
     ) -> None:
         check_place(folder, resume=resume)
         self.folder = folder
@@ -76,9 +78,8 @@ class RunFolder:
             self.notes = (*self.found.notes, *self._changes())
             self._watches = len(self.found.videos)
             self._answered = {sample.id for sample in self.found.samples}
-            self._sources = {} if sources is None else sources
-            for name, content in sources_of(self.found).items():
-                self._sources.setdefault(name, content)
+            self._sources = sources or Sources()
+            self._sources.add_run(self.found)
             self._sign_in()
         except BaseException:
             self._lock.release()
@@ -107,7 +108,8 @@ class RunFolder:
         Raises:
             RunFolderError: the video is not what it was at an earlier pass, or the system refuses.
         """
-        self._check_source(video, memory)
+        if memory.source is not None:
+            self._sources.add(str(video), memory.source.sha256, self.folder)
         self._journal(records.VIDEOS).append(
             {
                 "watch": self._watches + 1,
@@ -179,6 +181,8 @@ class RunFolder:
         ]
         if self.found.header.device != self.header.device:
             changed.append(f"device: was {self.found.header.device}, is {self.header.device}")
+        if self.header.code and not self.found.header.code:
+            changed.append(f"code of {', '.join(self.header.code)}: what it was is not known")
         return changed
 
     def _sign_in(self) -> None:
@@ -191,17 +195,6 @@ class RunFolder:
             repaired=self.found.notes,
         )
         self._journal(records.SESSIONS).append(_data(session))
-
-    def _check_source(self, video: Path, memory: VideoMemory) -> None:
-        if memory.source is None:
-            return
-        before = self._sources.setdefault(str(video), memory.source.sha256)
-        if before != memory.source.sha256:
-            raise RunFolderError(
-                f"The video '{video}' is not the one that earlier answers are about (of "
-                f"'{self.folder}', or of a run beside it): its content has changed.",
-                hint="Put the old one back, or start a new run in another folder.",
-            )
 
 
 def check_place(folder: Path, *, resume: bool) -> None:
@@ -259,11 +252,6 @@ def check_header(folder: Path, header: RunHeader) -> None:
 def _some(names: set[str]) -> str:
     shown = sorted(names)[:3]
     return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")
-
-
-def sources_of(found: RunRecords) -> dict[str, str]:
-    """The hash of every video that was watched."""
-    return {each.video: each.source.sha256 for each in found.videos if each.source is not None}
 
 
 def _data(record: Any) -> Any:

@@ -68,7 +68,9 @@ class RunHeader:
         samples_total: how many samples the run has once it is complete.
         samples_sha256: of their ids, questions, options and answers.
         created: when the run was begun, ISO 8601.
-        code: the SHA-256 of every file that a part or the benchmark was taken from, by its name.
+        code: SHA-256 of the code outside this package that parts and benchmark were taken from,
+            by file or module; nothing in runs of before it was kept.
+        groups_sha256: of the samples' ids, groups and chance; None likewise.
     """
 
     name: str
@@ -85,6 +87,7 @@ class RunHeader:
     batch: int = 1
     format: str = FORMAT
     code: dict[str, str] = attrs.field(factory=dict)
+    groups_sha256: str | None = None
 
 
 @attrs.frozen

@@ -14,16 +14,18 @@ from typing import Any
 import attrs
 import torch
 
+from retake import loading
 from retake.core import config as options
 from retake.core.benchmark import Benchmark, Sample
 from retake.core.config import RunConfig
 from retake.core.errors import PartError, RetakeError, UsageError, VideoError, blame
 from retake.core.memory import Answer, VideoMemory
 from retake.core.plain import plain
-from retake.core.provenance import code_of, command_line, versions
+from retake.core.provenance import command_line, versions
+from retake.evaluation.coding import code_behind
 from retake.evaluation.folder import RunFolder, now
 from retake.evaluation.marking import check_sample, marked
-from retake.evaluation.matching import UNDECIDED, digest
+from retake.evaluation.matching import UNDECIDED, digest, groups_digest
 from retake.evaluation.records import BenchmarkRecord, Failure, RunHeader, SampleRecord
 from retake.video_model import VideoModel
 from retake.watching import Progress
@@ -245,6 +247,9 @@ def header_of(
         raise UsageError(f"The batch must be at least 1 question, got {batch}.")
     name, itself = benchmark
     chosen_options = attrs.asdict(itself) if attrs.has(type(itself)) else {}
+    parts = [loading.make_selector(config.selector), loading.make_compressor(config.compressor)]
+    if model is not None:
+        parts = [(model.selector, config.selector), (model.compressor, config.compressor)]
     return RunHeader(
         name=folder.resolve().name,
         benchmark=BenchmarkRecord(name, plain(chosen_options)),
@@ -258,12 +263,9 @@ def header_of(
         created=now(),
         limit=limit,
         batch=batch,
-        code=code_of(name, config.selector.name, config.compressor.name, *_options_of(config)),
+        code=code_behind(benchmark, parts),
+        groups_sha256=groups_digest(samples),
     )
-
-
-def _options_of(config: RunConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    return config.selector.options, config.compressor.options
 
 
 def reason_of(error: BaseException) -> str:

@@ -22,8 +22,10 @@ from retake.evaluation.statistics import estimate
 #: Breakdowns by two things at a time, where samples have both.
 CROSSED = (("depth", "seconds"), ("kind", "seconds"))
 
+#: Stages spent once an encoding, which several watches may share.
+ENCODING = ("decode", "encode", "look")
 #: Stages of watching, spent once a watch; an answer's are its own.
-WATCHING = ("decode", "encode", "look", "select", "prefill")
+WATCHING = (*ENCODING, "select", "prefill")
 
 _MOST_LEVELS = 12  # different numbers that are shown one by one; more are shown in ranges
 _NAMES = ("seed",)  # numbers that only tell things apart: never put in ranges
@@ -149,8 +151,9 @@ def costs(samples: Iterable[Any], watches: Iterable[Any] = ()) -> dict[str, Any]
     """What answering cost.
 
     Returns:
-        "watches", "answers": how many. "seconds": for each stage "mean", "median" and "total",
-        watching counted once a watch. "first_token_seconds", "token_seconds", "kv_bytes",
+        "watches", "answers": how many. "seconds": for each stage "mean", "median" and "total":
+        over encodings up to "look", which watches of several questions share, then over watches,
+        and of "answer" over answers. "first_token_seconds", "token_seconds", "kv_bytes",
         "kv_bytes_full", "kv_share" (of the full cache), "achieved_ratio", "cache_tokens" (the
         fullest layer's): "mean", "median" and "max" over answers, None where nobody knows.
         "peak_bytes": the highest of any stage. "over_budget": answers that went beyond it.
@@ -209,11 +212,20 @@ def _watch(at: int, record: Record) -> Any:
     return ("sample", at) if watch is None else watch
 
 
+def _encoding(record: Record) -> Any:
+    """What tells an encoding from others: its times, which no second one takes to the bit."""
+    seconds = record.get("seconds") or {}
+    times = tuple(seconds.get(name) for name in ENCODING)
+    return (record.get("video"), times)
+
+
 def _stages(firsts: Sequence[Record], records: Sequence[Record]) -> dict[str, Any]:
     names = dict.fromkeys(name for record in records for name in record.get("seconds") or {})
     spent: dict[str, Any] = {}
+    encodings = list({_encoding(record): record for record in firsts}.values())
     for name in names:
-        counted = firsts if name in WATCHING else records
+        watched = encodings if name in ENCODING else firsts
+        counted = watched if name in WATCHING else records
         seconds = [(record.get("seconds") or {}).get(name) for record in counted]
         known = [each for each in seconds if each is not None]
         if known:

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from retake import api
 from retake.core.benchmark import Sample
 from retake.core.config import RunConfig
 from retake.core.errors import RetakeError, RunFolderError, UsageError
@@ -20,14 +21,13 @@ from retake.core.scorer import FrameTextScorer
 from retake.encoding import EncodedVideo
 from retake.evaluation import sweep_folder
 from retake.evaluation.cells import Cell
-from retake.evaluation.folder import RunFolder, now, sources_of
+from retake.evaluation.folder import RunFolder, check_header, now
 from retake.evaluation.journal import Journal
 from retake.evaluation.locking import FolderLock
-from retake.evaluation.records import (
-    is_run,
-    read_run,
-)
+from retake.evaluation.matching import is_settled
+from retake.evaluation.records import RunHeader, RunRecords, is_run, read_run
 from retake.evaluation.running import OF_ONE_VIDEO, Run, by_video, header_of, reason_of
+from retake.evaluation.sources import Sources
 from retake.evaluation.sweep_folder import CellFailure, SweepRecords
 from retake.evaluation.sweep_plan import Plan, Watcher
 from retake.video_model import VideoModel
@@ -115,24 +115,39 @@ class _Sweeping:
         self._watcher = watcher
         self._videos = by_video(plan.samples)
         # All cells are about the same videos, also those that are complete.
-        self._sources: dict[str, str] = {}
+        self._sources = Sources()
 
     def run(self) -> None:
-        answered = {cell.name: self._answered(cell) for cell in self._plan.runs}
-        everything = len(self._plan.samples)
-        self._watcher.begin(sum(answered.values()), everything * len(answered))
-        pending = [cell for cell in self._plan.runs if answered[cell.name] < everything]
+        found = [(cell, self._found(cell)) for cell in self._plan.runs]
+        answered = sum(len(run.samples) for _, run in found if run)
+        self._watcher.begin(answered, len(self._plan.samples) * len(found))
+        pending = [
+            cell for cell, run in found if not (run and is_settled(run, cell.config.model.path))
+        ]
         # One model at a time is in memory.
         for cells in _alike(pending, lambda cell: cell.config.model):
             self._of_one_model(cells)
 
-    def _answered(self, cell: Cell) -> int:
+    def _found(self, cell: Cell) -> RunRecords | None:
+        """A cell's run as it is there, of what is swept now."""
         folder = self._folder / cell.folder
         if not is_run(folder):
-            return 0
+            return None
+        check_header(folder, self._header(cell, api.resolve(cell.config)))
         run = read_run(folder)
-        self._sources |= sources_of(run)
-        return len(run.samples)
+        self._sources.add_run(run)
+        return run
+
+    def _header(self, cell: Cell, config: RunConfig, model: VideoModel | None = None) -> RunHeader:
+        return header_of(
+            self._folder / cell.folder,
+            self._plan.benchmark,
+            self._plan.samples,
+            config,
+            model,
+            limit=self._plan.limit,
+            batch=self._plan.batch,
+        )
 
     def _of_one_model(self, cells: Sequence[Cell]) -> None:
         # With parts that any model takes; those of a cell are its own affair.
@@ -153,16 +168,7 @@ class _Sweeping:
         except RetakeError as error:
             self._note(cell, error)
             return None
-        folder = self._folder / cell.folder
-        header = header_of(
-            folder,
-            self._plan.benchmark,
-            self._plan.samples,
-            model.config,
-            model,
-            limit=self._plan.limit,
-            batch=self._plan.batch,
-        )
+        folder, header = self._folder / cell.folder, self._header(cell, model.config, model)
         kept = stack.enter_context(RunFolder(folder, header, resume=True, sources=self._sources))
         for note in kept.notes:
             self._watcher.note(cell.name, note)

@@ -6,7 +6,7 @@ resuming tries it again. Reading changes nothing, and may be done while the swee
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from retake.core import writing
 from retake.core.config import strict_converter
 from retake.core.errors import RunFolderError, UsageError
 from retake.core.plain import plain
-from retake.evaluation.compare import changed
+from retake.evaluation.coding import Alike
+from retake.evaluation.differing import ABSENT, Difference, differing, refuse
 from retake.evaluation.journal import Journal
 from retake.evaluation.locking import LOCK
+from retake.evaluation.matching import common_differences, decisive
 from retake.evaluation.records import BenchmarkRecord, RunRecords, is_run, read_run
 from retake.evaluation.summary import summarise
 
@@ -28,9 +30,8 @@ HEADER = "sweep.json"
 FAILURES = "failures.jsonl"
 
 _PART = ".sweep-"
-_SHOWN = 12  # differences named in a refusal
-# What a sweep may be gone on with on another machine: it changes no result.
-_WHEREABOUTS = (("model", "path"), ("video", "reader_threads"))
+# Of a cell, what its configuration says once more, or its method's name.
+_SHORTHAND = ("selector", "compressor")
 _CONVERTER = strict_converter()
 
 
@@ -40,7 +41,8 @@ class SweepHeader:
 
     Attributes:
         name: the folder's.
-        benchmark, limit, batch, samples_total, samples_sha256: as in `RunHeader`.
+        benchmark, limit, batch, samples_total, samples_sha256, code, groups_sha256: as in
+            `RunHeader`.
         grid: the methods and axes, as they were given.
         config: what the methods leave open.
         cells: every cell, as `Cell.data` has it.
@@ -61,6 +63,8 @@ class SweepHeader:
     limit: int | None = None
     batch: int = 1
     format: str = FORMAT
+    code: dict[str, str] = attrs.field(factory=dict)
+    groups_sha256: str | None = None
 
 
 @attrs.frozen
@@ -215,17 +219,8 @@ def check_same(folder: Path, was: SweepHeader, now: SweepHeader) -> None:
     Raises:
         UsageError: they differ; the differences are named.
     """
-    found = changed(_comparable(was), _comparable(now))
-    if not found:
-        return
-    lines = [f"  {path}: was {_text(old)}, is {_text(new)}" for path, (old, new) in found.items()]
-    if len(lines) > _SHOWN:
-        lines[_SHOWN:] = [f"  and {len(lines) - _SHOWN} more"]
-    raise UsageError(
-        f"The sweep '{folder}' cannot be resumed as another than it was begun as:\n"
-        + "\n".join(lines),
-        hint="Resume it with what it was begun with, or start a new sweep in another folder.",
-    )
+    found = list(common_differences(was, now))
+    refuse("sweep", folder, [*found, *_cells(was, now, found)])
 
 
 def document(sweep: SweepRecords) -> dict[str, Any]:
@@ -266,26 +261,20 @@ def _standing(
             yield failure
 
 
-def _comparable(header: SweepHeader) -> dict[str, Any]:
-    """What must be the same for a sweep to be gone on with."""
-    return {
-        "benchmark": attrs.asdict(header.benchmark),
-        "limit": header.limit,
-        "batch": header.batch,
-        "samples": f"{header.samples_total} ({header.samples_sha256[:8]})",
-        "config": _anywhere(header.config),
-        "cells": {
-            cell["name"]: {**cell, "config": _anywhere(cell["config"])} for cell in header.cells
-        },
-    }
-
-
-def _anywhere(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what depends on the machine."""
-    kept = {key: dict(value) if isinstance(value, dict) else value for key, value in config.items()}
-    for section, key in _WHEREABOUTS:
-        kept.get(section, {}).pop(key, None)
-    return kept
+def _cells(was: SweepHeader, now: SweepHeader, told: Sequence[Difference]) -> Iterator[Difference]:
+    """What differs between the cells of two sweeps, but for what was told of all of them."""
+    same = Alike(was.code, now.code)
+    old, new = ({cell["name"]: cell for cell in each.cells} for each in (was, now))
+    for name in dict.fromkeys([*old, *new]):
+        if name not in old or name not in new:
+            ends = [each.get(name, ABSENT) for each in (old, new)]
+            yield Difference(f"cells.{name}", *ends)
+            continue
+        one, other = ({**each[name], **dict.fromkeys(_SHORTHAND)} for each in (old, new))
+        configs = decisive(differing(one.pop("config"), other.pop("config"), same))
+        for each in (*differing(one, other, same), *configs):
+            if each not in told:
+                yield attrs.evolve(each, what=f"cells.{name}.{each.what}")
 
 
 def _structured(path: Path, data: Any, kind: type[Any]) -> Any:
@@ -293,13 +282,6 @@ def _structured(path: Path, data: Any, kind: type[Any]) -> Any:
         return _CONVERTER.structure(data, kind)
     except Exception as error:
         raise _damaged(path, f"{type(error).__name__}: {error}"[:200]) from error
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        value = "there" if value else "{}"
-    text = "not there" if value is None else str(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _damaged(path: Path, reason: str) -> RunFolderError:

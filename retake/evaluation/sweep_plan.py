@@ -1,18 +1,21 @@
 """What is swept over, and who is told how far a sweep is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
+from retake import loading
 from retake.core.benchmark import Benchmark, Sample
-from retake.core.config import RunConfig, unstructure
+from retake.core.config import PartOptions, RunConfig, unstructure
 from retake.core.plain import plain
 from retake.core.provenance import command_line, versions
 from retake.evaluation.cells import Cell
+from retake.evaluation.coding import code_behind
 from retake.evaluation.folder import now
 from retake.evaluation.grid import Grid
-from retake.evaluation.matching import digest
+from retake.evaluation.matching import digest, groups_digest
 from retake.evaluation.records import BenchmarkRecord, Failure, SampleRecord
 from retake.evaluation.sweep_folder import CellFailure, SweepHeader
 
@@ -87,4 +90,11 @@ class Plan:
             created=now(),
             limit=self.limit,
             batch=self.batch,
+            code=code_behind(self.benchmark, self._parts()),
+            groups_sha256=groups_digest(self.samples),
         )
+
+    def _parts(self) -> Iterator[tuple[Any, PartOptions]]:
+        for cell in self.cells:
+            yield loading.make_selector(cell.config.selector)
+            yield loading.make_compressor(cell.config.compressor)

@@ -256,6 +256,10 @@ PAGES = (
     _typed("page of a damaged run", "report hurt", 1, "samples.jsonl", "line 1"),
     _typed("page into no folder", "report done -o no/page.html", 2, "no/page.html"),
     _typed("page into a folder", "report done -o frames", 2, "'frames' is a folder"),
+    _typed("compared with other things", "compare done frames", 2, "frames", "neither a run"),
+    _typed("compared with nothing", "compare done nowhere", 2, "'nowhere'"),
+    _typed("compared with itself", "compare done frames/../done", 2, "given twice"),
+    _typed("compared with a damaged run", "compare done hurt", 1, "samples.jsonl", "line 1"),
     _typed("inspecting no video", "inspect missing.mp4", 1, "missing.mp4"),
     _typed(
         "inspecting without a question", "inspect clip.mp4 --method none+adaretake", 2, "question"

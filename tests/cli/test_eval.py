@@ -251,14 +251,15 @@ def test_a_video_that_changed(retake: Run, mine: Path) -> None:
     assert "its content has changed" in result.err
 
 
-def test_code_that_changed(retake: Run, mine: Path) -> None:
+def test_code_that_changed(retake: Run, process: Run, mine: Path) -> None:
     """Answers of two versions of a benchmark, or of a part, are not mixed."""
     assert retake(*own(mine, "--benchmark-option", "stop=a/1")).code == 130
     header = json.loads((mine / "run" / "run.json").read_text())
     file = mine / "mine.py"
     assert header["code"] == {str(file): hashlib.sha256(file.read_bytes()).hexdigest()}
     file.write_text(_MINE.replace("return answer ==", "return answer !="))
-    result = retake(*own(mine, "--benchmark-option", "stop=a/1", "--resume"))
+    # A process of its own: this one has the file as it was.
+    result = process(*own(mine, "--benchmark-option", "stop=a/1", "--resume"))
     assert result.code == 2
     assert f"the code in {file}: was {header['code'][str(file)][:8]}, is" in result.err
 

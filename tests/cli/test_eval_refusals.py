@@ -1,5 +1,6 @@
 """What `retake eval` refuses: wrong requests, other runs and damaged ones; nothing is touched."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,60 @@ def test_another_model_is_not_mixed_in(
         result = retake(*line(scenes, folder, *SAME, "--resume", "--model", checkpoint))
         assert result.code == 2
         assert "the model's fingerprint: was " in result.err
+
+
+def test_another_model_in_the_same_place(
+    retake: Run, scenes: Path, checkpoint: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Files younger than a complete run have it compared; else it is shown without a model."""
+    place = shutil.copytree(checkpoint_path(), tmp_path / "model")
+    for file in place.iterdir():
+        os.utime(file, (1e9, 1e9))
+    words = line(scenes, tmp_path / "run", "--limit", "1", "--model", place)
+    assert retake(*words).code == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("retake.api.from_config", lambda *_: pytest.fail("it was loaded"))
+        assert retake(*words, "--resume").code == 0
+    shutil.rmtree(place)
+    shutil.copytree(checkpoint, place)
+    for file in place.iterdir():
+        os.utime(file, (4e9, 4e9))
+    result = retake(*words, "--resume")
+    assert result.code == 2
+    assert "the model's fingerprint: was " in result.err
+
+
+def test_the_same_file_otherwise_written(
+    retake: Run, scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A benchmark and a compressor are the same by whatever path."""
+    (tmp_path / "own.py").write_text(_OWN.format(scenes=str(scenes)))
+    monkeypatch.chdir(tmp_path)
+    for where in ("./own.py", "own.py", f"{tmp_path}/own.py"):
+        words = ("eval", f"{where}:Own", "--compressor", f"{where}:Mine", "-o", "run", "--resume")
+        result = retake(*words, "--keep-ratio", "0.5", "--max-new-tokens", "4")
+        assert result.code == 0, result.err
+    assert len(read_run(tmp_path / "run").samples) == 1
+
+
+_OWN = """
+import pathlib
+import retake
+
+
+class Own(retake.Benchmark):
+    def samples(self):
+        video = sorted(pathlib.Path({scenes!r}).glob("*.mp4"))[0]
+        return [retake.Sample("a", video, "Did it flash?", "no", "sort")]
+
+    def mark(self, sample, answer):
+        return 1.0
+
+
+class Mine(retake.KVCompressor):
+    def score(self, chunk):
+        return -chunk.positions[0].float()
+"""
 
 
 def test_the_same_model_elsewhere(

@@ -205,6 +205,41 @@ def test_a_video_that_changed_between_cells(retake: Run, videos: Path, tmp_path:
     assert "its content has changed" in result.err + result.out
 
 
+def test_compare_says_that_code_differs(retake: Run, videos: Path, tmp_path: Path) -> None:
+    """Two runs of one reference that held something else are compared, and it is noted."""
+    file = tmp_path / "mine.py"
+    words = ["--limit", "2", "--keep-ratio", "0.5", "--compressor", f"{file}:Mine"]
+    for name, code in (("was", _MINE), ("now", _MINE.replace("-chunk", "+chunk"))):
+        # A file of the same name elsewhere: a process imports a file once.
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.py").write_text(code)
+        words[-1] = f"{tmp_path / name / 'mine.py'}:Mine"
+        made = retake("eval", *line(videos, tmp_path / f"{name}-run")[1:], *words)
+        assert made.code == 0, made.err
+    path = tmp_path / "now-run" / "run.json"
+    path.write_text(path.read_text().replace(f"{tmp_path}/now/mine.py", f"{tmp_path}/was/mine.py"))
+    folders = [tmp_path / "was-run", tmp_path / "now-run"]
+    compared = retake("compare", *folders)
+    assert compared.code == 0, compared.err
+    assert "was-run and now-run were run with different code in" in " ".join(compared.out.split())
+    [pair] = retake("compare", *folders, "--json").data["pairs"]
+    assert list(pair["code"]) == [f"{tmp_path}/was/mine.py"]
+
+
+def test_compare_goes_by_places(
+    retake: Run, done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A baseline is found by any path; folders that are no runs are bad usage, damage is not."""
+    monkeypatch.chdir(done / "cells")
+    found = retake("compare", "pivot-keep-1", "./full", "--baseline", "../cells/full", "--json")
+    assert (found.code, found.data["baseline"]) == (0, "full")
+    (tmp_path / "lost").mkdir()
+    shutil.copy(done / "cells" / "full" / "samples.jsonl", tmp_path / "lost")
+    lost = retake("compare", "full", tmp_path / "lost")
+    assert (lost.code, "its run.json is missing" in lost.err) == (1, True)
+    assert retake("report", tmp_path / "lost").code == 1
+
+
 def test_a_grid_in_yaml(retake: Run, videos: Path, tmp_path: Path) -> None:
     """Methods with options and exclusions; flags add methods and replace axes."""
     grid = {
@@ -342,8 +377,8 @@ def test_compare_refuses(retake: Run, done: Path, tmp_path: Path) -> None:
     one = done / "cells" / "full"
     for words, code, message in (
         ((one,), 2, "two runs or more, got 1"),
-        ((one, tmp_path), 2, "is no run"),
-        ((one, tmp_path / "nowhere"), 2, "There is no run"),
+        ((one, tmp_path), 2, "holds neither a run nor a sweep"),
+        ((one, tmp_path / "nowhere"), 2, "There is no folder"),
         ((one, one.parent / "." / one.name), 2, "is given twice"),
         ((done, "--by", "deepth"), 2, "Did you mean 'depth'"),
         ((done, "--baseline", "ful"), 2, "Did you mean 'full'"),

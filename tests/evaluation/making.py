@@ -9,7 +9,7 @@ import attrs
 import retake
 from retake.core.config import unstructure
 from retake.core.memory import Compression, Frames, Source, StageCost
-from retake.evaluation.matching import digest
+from retake.evaluation.matching import digest, groups_digest
 from retake.evaluation.records import BenchmarkRecord, RunHeader, SampleRecord
 
 
@@ -45,6 +45,8 @@ def header(asked: list[retake.Sample] | None = None, **changes: Any) -> RunHeade
         samples_sha256=digest(asked),
         command=("retake", "eval", "quiz"),
         created="2026-01-01T00:00:00+00:00",
+        code={"./mine.py": "1" * 64},
+        groups_sha256=groups_digest(asked),
     )
     return attrs.evolve(made, **changes)
 

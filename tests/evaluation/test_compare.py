@@ -1,12 +1,14 @@
 """Runs against each other: paired, corrected, and refused where they are not of the same."""
 
 import json
+from pathlib import Path
 
 import attrs
 import pytest
 
 from retake.core.errors import UsageError
-from retake.evaluation.compare import changed, compare, find_baseline, pair_up
+from retake.evaluation.compare import compare, find_baseline, pair_up
+from retake.evaluation.differing import changed
 from tests.evaluation import made
 
 
@@ -114,6 +116,38 @@ def test_other_videos_under_one_id_are_refused() -> None:
     assert len(pair_up(_HALF, moved)) == 80
 
 
+def _of_file(name: str, reference: str, code: dict[str, str]) -> made.RunRecords:
+    """A run of a benchmark and a compressor from a file."""
+    about = {
+        "benchmark": made.BenchmarkRecord("./quiz.py:Quiz", {}),
+        "config": {"compressor": {"name": reference, "options": {}}},
+        "code": code,
+    }
+    return made.run(name, _often(2), header=about)
+
+
+def test_one_file_under_two_names_is_one_file() -> None:
+    """And what it held for each run is said where that differs."""
+    first = _of_file("first", "./mine.py:Mine", {"./mine.py": "1"})
+    same = _of_file("same", f"{Path.cwd()}/mine.py:Mine", {f"{Path.cwd()}/mine.py": "1"})
+    other = _of_file("other", "mine.py:Mine", {"mine.py": "2"})
+    one, another = compare([first, same, other])["pairs"]
+    assert (one["configuration"], one["code"]) == ({}, {})
+    assert (another["configuration"], another["code"]) == ({}, {"./mine.py": ["1", "2"]})
+    renamed = attrs.evolve(
+        other.header, benchmark=made.BenchmarkRecord(f"{Path.cwd()}/quiz.py:Quiz", {})
+    )
+    assert len(pair_up(first, attrs.evolve(other, header=renamed))) == 80
+
+
+def test_a_run_is_one_run_by_any_path() -> None:
+    """It cannot be compared with itself, and is found as the baseline."""
+    twin = attrs.evolve(_HALF, folder=Path("runs/../runs/half"))
+    with pytest.raises(UsageError, match="is given twice"):
+        compare([_HALF, twin])
+    assert find_baseline([_MORE, _HALF], "./elsewhere/../runs/half") == 1
+
+
 def test_nothing_in_common_is_refused() -> None:
     """Not answered with an empty table."""
     first = made.run("first", _often(2), answered=lambda number: number < 40)
@@ -122,7 +156,7 @@ def test_nothing_in_common_is_refused() -> None:
         compare([first, second])
     with pytest.raises(UsageError, match="two runs or more, got 1"):
         compare([first])
-    with pytest.raises(UsageError, match="The run 'runs/first' is given twice"):
+    with pytest.raises(UsageError, match="'runs/first' is given twice"):
         compare([first, second, first])
 
 

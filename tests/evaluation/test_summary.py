@@ -120,6 +120,24 @@ def test_costs_count_a_watch_once() -> None:
     assert found["peak_bytes"] is None
 
 
+def test_costs_count_a_shared_encoding_once() -> None:
+    """Watched anew for each question, from one encoding: it was paid for once."""
+    shared = [
+        _sample(
+            number,
+            watch=number,
+            seconds={"decode": 1.0 + number // 2, "encode": 3.0, "look": 0.5, "prefill": 2.0},
+        )
+        for number in range(4)
+    ]
+    found = costs(shared)
+    assert found["watches"] == 4
+    assert found["seconds"]["decode"] == {"mean": 1.5, "median": 1.5, "total": 3}
+    assert found["seconds"]["encode"]["total"] == 6
+    assert found["seconds"]["look"]["total"] == 1
+    assert found["seconds"]["prefill"]["total"] == 8
+
+
 def test_peak_comes_from_the_watches() -> None:
     """The highest of all stages of all videos."""
     stages = [{"name": "decode", "peak_bytes": 5}, {"name": "prefill", "peak_bytes": 9}]

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -295,9 +296,9 @@ def test_another_sweep_is_not_gone_on_with(swept: Swept, tmp_path: Path) -> None
     with pytest.raises(UsageError, match="holds a sweep already"):
         swept(PIVOT, keep_ratios=[0.5])
     other = attrs.evolve(BASE, seed=5)
-    with pytest.raises(UsageError, match=r"config.seed: was 0, is 5"):
+    with pytest.raises(UsageError, match=r"with:\n  seed: was 0, is 5\nResume"):
         swept(PIVOT, keep_ratios=[0.5], base=other, resume=True)
-    with pytest.raises(UsageError, match=r"cells.full-keep-0.5: was not there, is there"):
+    with pytest.raises(UsageError, match=r"cells.full-keep-0.5: was \(not there\), is there"):
         swept(PIVOT, FULL, keep_ratios=[0.5], resume=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").touch()
@@ -305,6 +306,63 @@ def test_another_sweep_is_not_gone_on_with(swept: Swept, tmp_path: Path) -> None
         swept(PIVOT, folder=tmp_path / "other")
     with pytest.raises(UsageError, match="there is no folder"):
         swept(PIVOT, folder=tmp_path / "no" / "where")
+
+
+def test_code_that_changed_between_cells(swept: Swept, mine: str, tmp_path: Path) -> None:
+    """A sweep is of one code, also where the cell that it was for is complete."""
+    methods = [{"name": "mine", "selector": "none", "compressor": f"{mine}:Mine"}, FULL]
+    found = swept(*methods, keep_ratios=[0.5])
+    assert found.header.code == {mine: sha256(_MINE.encode()).hexdigest()}
+    path = tmp_path / "sweep" / "sweep.json"
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "code": {mine: "0" * 64}}))
+    with pytest.raises(UsageError, match=r"the code in .*mine\.py: was 00000000, is "):
+        swept(*methods, keep_ratios=[0.5], resume=True)
+    # As a sweep from before code was kept, one of whose cells knows it.
+    path.write_text(json.dumps({key: data[key] for key in data if key != "code"}))
+    assert swept(*methods, keep_ratios=[0.5], resume=True).complete
+    cell = tmp_path / "sweep" / "cells" / "mine-keep-0.5" / "run.json"
+    header = json.loads(cell.read_text())
+    cell.write_text(json.dumps({**header, "code": {mine: "0" * 64}}))
+    with pytest.raises(UsageError, match=r"the code in .*mine\.py: was 00000000, is "):
+        swept(*methods, keep_ratios=[0.5], resume=True)
+
+
+def test_one_file_is_one_file_in_a_sweep(
+    swept: Swept, mine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However its path is written, on its own or inside another part."""
+    monkeypatch.chdir(tmp_path)
+    for reference in (f"{mine}:Mine", "./mine.py:Mine", "mine.py:Mine"):
+        methods = [
+            {"name": "mine", "selector": "none", "compressor": reference},
+            {"name": "wrapped", "selector": "none", "compressor": f"pyramidkv({reference})"},
+        ]
+        assert swept(*methods, keep_ratios=[0.5], resume=True).complete
+
+
+def test_a_complete_cell_of_something_else(swept: Swept, tmp_path: Path) -> None:
+    """Is not passed over as if it were this sweep's."""
+    swept(PIVOT, keep_ratios=[0.5])
+    path = tmp_path / "sweep" / "cells" / "pivot-keep-0.5" / "run.json"
+    data = json.loads(path.read_text())
+    data["config"]["seed"] = 9
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match=r"pivot-keep-0\.5' cannot .*\n  seed: was 9, is 0"):
+        swept(PIVOT, keep_ratios=[0.5], resume=True)
+
+
+def test_what_all_cells_differ_in_is_said_once(swept: Swept) -> None:
+    """And what one of them differs in with its name."""
+    swept(PIVOT, FULL, keep_ratios=[0.5])
+    other = {**PIVOT, "prefill": {"chunk_frames": 8}}
+    base = attrs.evolve(BASE, seed=5)
+    with pytest.raises(UsageError) as caught:
+        swept(other, FULL, keep_ratios=[0.5], base=base, resume=True)
+    assert caught.value.message.splitlines()[1:] == [
+        "  seed: was 0, is 5",
+        "  cells.pivot-keep-0.5.prefill.chunk_frames: was 32, is 8",
+    ]
 
 
 def test_one_writer_at_a_time(swept: Swept, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from retake.evaluation.compare import changed
+from retake.evaluation.differing import changed
 from retake.evaluation.records import RunRecords
 from retake.evaluation.report.document import (
     Block,

@@ -8,7 +8,8 @@ import attrs
 
 from retake.core.errors import UsageError
 from retake.evaluation import compare
-from retake.evaluation.records import RunRecords, is_run, read_run
+from retake.evaluation.given import check_given
+from retake.evaluation.records import RunRecords, read_run
 from retake.evaluation.report.naming import method_names
 from retake.evaluation.report.views import RunView, measured_ratio, reference, view
 from retake.evaluation.sweep_folder import SweepRecords, is_sweep, read_sweep
@@ -56,7 +57,7 @@ def gather(folders: Sequence[Path]) -> Gathered:
     """
     if not folders:
         raise UsageError("There is nothing to report on.", hint="Give the folder of a run.")
-    _check_different(folders)
+    check_given(folders)
     found = [each for folder in folders for each in _read(folder, alone=len(folders) == 1)]
     views = _distinct([_view(*each) for each in zip(found, *_named(found), strict=True)])
     compared, notices = _compared(views)
@@ -87,43 +88,12 @@ def _title(folders: Sequence[Path], views: Sequence[RunView]) -> str:
     return f"of {len(views)} runs"
 
 
-def _check_different(folders: Sequence[Path]) -> None:
-    seen: set[Path] = set()
-    for folder in folders:
-        if folder.resolve() in seen:
-            raise UsageError(f"'{folder}' was given twice.")
-        seen.add(folder.resolve())
-
-
 def _read(folder: Path, *, alone: bool) -> list[_Found]:
     """A folder's runs."""
-    if not folder.exists():
-        raise UsageError(f"There is no folder '{folder}'.")
-    if not folder.is_dir():
-        raise UsageError(f"'{folder}' is a file, not the folder of a run.")
     if is_sweep(folder):
         return list(_cells(read_sweep(folder), "" if alone else f"{folder.resolve().name}: "))
-    if is_run(folder):
-        records = read_run(folder)
-        return [_Found(records.header.name, records)]
-    raise UsageError(
-        f"'{folder}' holds neither a run nor a sweep: it has no run.json and no sweep.json.",
-        hint=_inside(folder)
-        or "A run is a folder that `retake eval` wrote, a sweep one that `retake sweep` wrote.",
-    )
-
-
-def _inside(folder: Path) -> str | None:
-    """Where runs lie, if they lie one folder deeper."""
-    try:
-        inner = sorted(each for each in folder.iterdir() if each.is_dir())
-    except OSError:
-        return None
-    runs = [str(each) for each in inner if is_run(each) or is_sweep(each)]
-    if not runs:
-        return None
-    more = f" and {len(runs) - 3} more" if len(runs) > 3 else ""
-    return f"There are runs inside it: {', '.join(runs[:3])}{more}."
+    records = read_run(folder)
+    return [_Found(records.header.name, records)]
 
 
 def _cells(sweep: SweepRecords, before: str) -> Iterator[_Found]:
