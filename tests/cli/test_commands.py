@@ -226,20 +226,42 @@ def test_attribute_help_joins_lines_and_names() -> None:
     }
 
 
-# What the paper gives for each family: budget, frames at most, and whether YaRN reached it.
+# What the paper gives for each family: budget, frames at most, and whether YaRN reached it; and how
+# many frames its full cache sees, where one stands beside it.
 _PUBLISHED = {
     "llava-video": (40_000, 1024, 4.0),
     "qwen2-vl": (32_000, 2048, None),
     "qwen2.5-vl": (32_000, 2048, None),
 }
+_BASELINES = {"llava-video": 128, "qwen2-vl": 256}
+# Frames a second of Qwen2-VL's published files; LLaVA-Video has 2 everywhere.
+_RATES = {"videomme": 4, "mlvu": 4, "longvideobench": 4, "lvbench": 2}
+
+
+def test_every_benchmark_has_its_presets() -> None:
+    """Each family on each benchmark, and the full cache beside the published ones."""
+    methods = {f"{family}/{name}" for family in _PUBLISHED for name in _RATES}
+    full = {f"{family}/{name}-baseline" for family in _BASELINES for name in _RATES}
+    assert set(presets.names()) == methods | full
 
 
 @pytest.mark.parametrize("name", presets.names())
 def test_presets_are_valid(name: str) -> None:
     """Every preset is a configuration, says where it is from, and has its family's settings."""
     config = structure(RunConfig, presets.load(name), "configuration key")
+    family, benchmark = name.removesuffix("-baseline").split("/")
     settings = config.prefill.budget, config.video.max_frames, config.model.yarn_factor
-    assert settings == _PUBLISHED[name.partition("/")[0]]
+    if name.endswith("-baseline"):
+        assert settings == (None, _BASELINES[family], None)
+        assert (config.selector.name, config.compressor.name) == ("none", "none")
+    else:
+        assert settings == _PUBLISHED[family]
+        # Qwen2-VL's published file for VideoMME marks no keyframes; all others do.
+        plain = benchmark == "videomme" and family != "llava-video"
+        assert config.selector.name == ("none" if plain else "dpselect")
+        assert config.compressor.name == "pivotkv"
+    assert config.video.fps == (2 if family == "llava-video" else _RATES[benchmark])
+    assert (config.prefill.chunk_frames, config.generate.max_new_tokens) == (32, 128)
     assert "ReTaKe" in presets.describe(name)
 
 
