@@ -1,0 +1,180 @@
+"""How each benchmark, the published ReTaKe and lmms-eval phrase a multiple-choice question.
+
+The idea: the wording is part of a benchmark, so that it is kept letter for letter, by name.
+Options are given as texts alone; the prompt writes their letters the way its source does.
+A question that has its options in it already (LVBench as distributed) is given without options.
+
+Sources: BradyFU/Video-MME README.md; JUNJIE99/MLVU Evaluation_Test/test_bench.py and
+videochat2/open_bench.py; longvideobench/LongVideoBench longvideobench_dataset.py;
+SCZwangxiao/video-ReTaKe scripts/utils; retakecvpr/retake scripts/utils/build_lvbench_dataset.py;
+lmms-eval 0.7.3, lmms_eval/tasks.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import attrs
+
+from retake.core.errors import unknown_name
+
+#: Takes a question, the options' texts, and the subtitles or None.
+Phrasing = Callable[[str, Sequence[str], str | None], str]
+
+_DIRECTLY = "Answer with the option's letter from the given choices directly."
+_SUBTITLES = "This video's subtitles are listed below:"
+
+
+@attrs.frozen
+class Prompt:
+    """A way of asking.
+
+    Attributes:
+        phrase: given a question, its options' texts and the subtitles (None: asked without;
+            "": there are none), the text for the model.
+        source: where it is from.
+    """
+
+    phrase: Phrasing
+    source: str
+
+
+def phrased(
+    prompt: str, question: str, options: Sequence[str], subtitles: str | None = None
+) -> str:
+    """A question as the model is asked it.
+
+    Args:
+        prompt: one of `PROMPTS`.
+        question: without its options; with them where `options` is empty.
+        options: their texts without letters, in the letters' order.
+        subtitles: the text that belongs to the frames; None where it is asked without subtitles,
+            "" where the video has none.
+
+    Raises:
+        UsageError: there is no such prompt.
+    """
+    if prompt not in PROMPTS:
+        raise unknown_name("prompt", prompt, PROMPTS)
+    return PROMPTS[prompt].phrase(question, options, subtitles)
+
+
+def _lines(*parts: str | None) -> str:
+    return "\n".join(part for part in parts if part)
+
+
+def _dotted(options: Sequence[str], end: str = "") -> str:
+    """ "A. red", one a line."""
+    return "\n".join(f"{chr(65 + n)}. {text}{end}" for n, text in enumerate(options))
+
+
+def _bracketed(options: Sequence[str]) -> str:
+    """ "(A) red", one a line."""
+    return "\n".join(f"({chr(65 + n)}) {text}" for n, text in enumerate(options))
+
+
+def _videomme(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    return _lines(
+        f"{_SUBTITLES}\n{subtitles}" if subtitles else None,
+        "Select the best answer to the following multiple-choice question based on the video. "
+        "Respond with only the letter (A, B, C, or D) of the correct option.",
+        question,
+        _dotted(options),
+        "The best answer is:",
+    )
+
+
+def _lmms_eval_videomme(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    """Speaks of subtitles where there are none, too; an empty line before its last."""
+    asked = _lines(
+        "Select the best answer to the following multiple-choice question based on the video and "
+        "the subtitles. Respond with only the letter (A, B, C, or D) of the correct option.",
+        question,
+        _dotted(options),
+    )
+    if subtitles is None:
+        return f"{asked}\n\n{_DIRECTLY}"
+    return f"{_SUBTITLES} \n{subtitles or 'No subtitles available'}\n{asked}\nThe best answer is:"
+
+
+def _retake_videomme(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    return _lines(
+        f"{_SUBTITLES}\n{subtitles}" if subtitles else None,
+        question,
+        f"Options:\n{_dotted(options)}",
+        _DIRECTLY,
+    )
+
+
+def _mlvu(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    """System message, question and the beginning of the answer, in one."""
+    return _lines(
+        "Carefully watch this video and pay attention to every detail. Based on your "
+        "observations, select the best option that accurately addresses the question.",
+        f"Question: {question}",
+        f"Options:\n{_bracketed(options)}",
+        "Only give the best option.",
+        "Best Option: (",
+    )
+
+
+def _mlvu_open(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    return _lines(
+        "Carefully watch this video and pay attention to every detail. Based on your "
+        "observations, answer the given questions.",
+        question,
+    )
+
+
+def _retake_mlvu(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    """Of more than four options, four."""
+    return _lines(question, f"Options:\n{_dotted(options[:4], end='.')}", _DIRECTLY)
+
+
+def _bare(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    return _lines(question, _bracketed(options))
+
+
+def _lmms_eval_mlvu(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    return _lines(question, _bracketed(options), "Only give the best option.", "Best option: (")
+
+
+def _lmms_eval_lvbench(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    return _lines(question, _bracketed(options), "Answer the question with the option letter")
+
+
+def _retake_lvbench(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    """A full stop follows the last option."""
+    if not options:
+        question = question.replace("\n(A)", "\nOptions:\nA.")
+        for letter in "BCD":
+            question = question.replace(f"\n({letter})", f"\n{letter}.")
+        return f"{question}.\n{_DIRECTLY}"
+    return f"{question}\nOptions:\n{_dotted(options)}.\n{_DIRECTLY}"
+
+
+def _longvideobench(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    return _lines(subtitles, f"Question: {question}", _dotted(options), _DIRECTLY)
+
+
+def _lmms_eval_longvideobench(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    return _lines(subtitles, question, _dotted(options), _DIRECTLY) + "\n"
+
+
+PROMPTS: Mapping[str, Prompt] = MappingProxyType(
+    {
+        "videomme": Prompt(_videomme, "Video-MME, README.md"),
+        "mlvu": Prompt(_mlvu, "MLVU, Evaluation_Test/test_bench.py"),
+        "mlvu-open": Prompt(_mlvu_open, "MLVU, videochat2/open_bench.py"),
+        "longvideobench": Prompt(_longvideobench, "LongVideoBench, longvideobench_dataset.py"),
+        "retake-videomme": Prompt(_retake_videomme, "video-ReTaKe, build_videomme_dataset.py"),
+        "retake-mlvu": Prompt(_retake_mlvu, "video-ReTaKe, build_mlvu_test_dataset.py"),
+        "retake-lvbench": Prompt(_retake_lvbench, "retakecvpr/retake, build_lvbench_dataset.py"),
+        "lmms-eval-videomme": Prompt(_lmms_eval_videomme, "lmms-eval, tasks/videomme"),
+        "lmms-eval-mlvu": Prompt(_lmms_eval_mlvu, "lmms-eval, tasks/mlvu/mlvu_dev.yaml"),
+        "lmms-eval-lvbench": Prompt(_lmms_eval_lvbench, "lmms-eval, tasks/lvbench"),
+        "lmms-eval-longvideobench": Prompt(
+            _lmms_eval_longvideobench, "lmms-eval, tasks/longvideobench"
+        ),
+        "bare": Prompt(_bare, "the question and its options, and nothing else"),
+    }
+)
