@@ -17,12 +17,18 @@ class FolderLock:
     The file stays when the lock is given back: it is the lock on it that counts, so one left by
     a process that was killed is no obstacle.
 
+    Args:
+        folder: of a run.
+        name: of the lock; whoever writes other files of it takes another.
+        doing: what its holder does to the run, as a participle.
+
     Raises:
         RunFolderError: another process holds it, or the system refuses.
     """
 
-    def __init__(self, folder: Path) -> None:
-        path = folder / LOCK
+    def __init__(self, folder: Path, name: str = LOCK, doing: str = "written") -> None:
+        self._doing = doing
+        path = folder / name
         try:
             self._number = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
@@ -57,7 +63,8 @@ class FolderLock:
             )
         holder = os.read(self._number, 200).decode("utf-8", "replace").strip()
         return RunFolderError(
-            f"The run '{folder}' is being written by another process ({holder or 'unknown'}).",
+            f"The run '{folder}' is being {self._doing} by another process "
+            f"({holder or 'unknown'}).",
             hint="Wait for its end, or end it. Meanwhile `retake report` and `retake compare` can "
             "read the run.",
         )

@@ -48,7 +48,7 @@ class Judgement:
         sample: its id.
         aspects: what the judge gave, as the benchmark reads it from the reply.
         reply: the judge's own words.
-        judge: who was asked.
+        model, temperature, seed, max_tokens: of the judge that was asked.
         served: the model's name by the endpoint's word, often with a date; None: it said none.
         host: of the endpoint, with its port; never the whole address, which may hold a secret.
         messages_sha256: of what the judge was asked, the answer in it.
@@ -63,7 +63,10 @@ class Judgement:
     sample: str
     aspects: dict[str, float]
     reply: str
-    judge: Judge
+    model: str
+    temperature: float
+    seed: int | None
+    max_tokens: int | None
     served: str | None
     host: str
     messages_sha256: str
@@ -72,6 +75,11 @@ class Judgement:
     prompt_tokens: int | None
     completion_tokens: int | None
     created: str
+
+    @property
+    def judge(self) -> Judge:
+        """Who was asked."""
+        return Judge(self.model, self.temperature, self.seed, self.max_tokens)
 
     def fits(self, messages: Sequence[Mapping[str, str]]) -> bool:
         """Whether it answers these messages: not where the answer or the rubric changed since."""
@@ -86,14 +94,17 @@ class JudgeFailure:
         sample: its id.
         reason: why, at the last attempt.
         reply: what the judge had said then, its beginning; None where it said nothing.
-        judge, host, messages_sha256, attempts: as in `Judgement`.
+        model, temperature, seed, max_tokens, host, messages_sha256, attempts: as in `Judgement`.
         created: when, ISO 8601.
     """
 
     sample: str
     reason: str
     reply: str | None
-    judge: Judge
+    model: str
+    temperature: float
+    seed: int | None
+    max_tokens: int | None
     host: str
     messages_sha256: str
     attempts: int

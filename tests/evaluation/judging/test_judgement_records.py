@@ -29,7 +29,7 @@ def judgement(sample: str, **changes: Any) -> Judgement:
         sample=sample,
         aspects={"accuracy": 4.0},
         reply="{'score_accuracy': 4}",
-        judge=Judge("gpt-4-turbo"),
+        **attrs.asdict(Judge("gpt-4-turbo")),
         served="gpt-4-turbo-2024-04-09",
         host="api.openai.com",
         messages_sha256=messages_digest(ASKED),
@@ -48,7 +48,7 @@ def failure(sample: str, **changes: Any) -> JudgeFailure:
         sample=sample,
         reason="it says nothing of accuracy",
         reply="Fine.",
-        judge=Judge("gpt-4-turbo"),
+        **attrs.asdict(Judge("gpt-4-turbo")),
         host="api.openai.com",
         messages_sha256=messages_digest(ASKED),
         attempts=3,
@@ -98,7 +98,7 @@ def test_two_judges_are_not_mixed(tmp_path: Path) -> None:
     """Marks of two judges, or of one at another temperature, are not of one scale."""
     for judge in (Judge("other"), Judge("gpt-4-turbo", temperature=1.0)):
         (tmp_path / JUDGEMENTS).unlink(missing_ok=True)
-        write(tmp_path, judgement("a"), judgement("b", judge=judge))
+        write(tmp_path, judgement("a"), judgement("b", **attrs.asdict(judge)))
         with pytest.raises(RunFolderError, match=r"damaged in line 2: it is by Judge\("):
             read_judgements(tmp_path)
 
