@@ -1,14 +1,17 @@
 """A miniature of LongVideoBench as it is distributed: four videos to validate on, two to test on.
 
-The layout is that of longvideobench/LongVideoBench on the hub with its tar archives unpacked:
-`lvb_val.json` and `lvb_test_wo_gt.json` (17 fields an entry; the test split lacks
-`correct_choice`), the same as parquet with `option0` … `option4`, "N/A" for those that are not
-there and no `level`, and `videos/` and `subtitles/`. Subtitles are in both published forms, and
-those of a short clip are of the whole video that it was cut from. Videos are shorter than their
-`duration_group` says.
+The layout is that of longvideobench/LongVideoBench on the hub: `lvb_val.json` and
+`lvb_test_wo_gt.json` (17 fields an entry; the test split lacks `correct_choice`), the same as
+parquet with `option0` … `option4`, "N/A" for those that are not there and no `level`, and one tar
+archive of subtitles and one of videos, the latter in parts. Subtitles are in both published forms,
+and those of a short clip are of the whole video that it was cut from. Videos are shorter than
+their `duration_group` says.
 """
 
+import io
 import json
+import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -71,28 +74,31 @@ CATEGORIES = {
 }
 
 
-def make(folder: Path, *, annotations: str = "both", subtitles: str = "folder") -> None:
+def make(
+    folder: Path, *, annotations: str = "both", videos: str = "tar", subtitles: str = "tar"
+) -> None:
     """Write the miniature.
 
     Args:
         folder: made where it is missing.
         annotations: "both" as published, "json" or "parquet".
-        subtitles: "folder", or "none".
+        videos, subtitles: "tar" as published, "folder" once unpacked, "none".
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for split, videos in (("val", VIDEOS), ("test", TEST_VIDEOS)):
-        entries = [entry for video in videos for entry in _entries(folder, video)]
+    for split, some in (("val", VIDEOS), ("test", TEST_VIDEOS)):
+        entries = [entry for video in some for entry in _entries(folder, video)]
         if annotations in ("both", "json"):
             _write_json(folder / (VAL if split == "val" else TEST), entries, split)
         if annotations in ("both", "parquet"):
             _write_parquet(
                 folder / (VAL_PARQUET if split == "val" else TEST_PARQUET), entries, split
             )
-        if subtitles == "folder":
-            for video in videos:
-                path = folder / "subtitles" / f"{video.video_id}_en.json"
-                path.parent.mkdir(exist_ok=True)
-                path.write_text(json.dumps(spoken(video)), encoding="utf-8")
+    for video in (*VIDEOS, *TEST_VIDEOS):
+        path = folder / "subtitles" / f"{video.video_id}_en.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(spoken(video)), encoding="utf-8")
+    _keep(folder, "videos", videos, parts=3)
+    _keep(folder, "subtitles", subtitles, parts=1)
 
 
 def spoken(video: Video) -> list[dict[str, Any]]:
@@ -159,6 +165,22 @@ def _candidates(question: Question, more: bool) -> list[str]:
         other = next(colour for colour in COLOURS if colour not in question.options)
         return [other, *question.options]
     return list(question.options)
+
+
+def _keep(folder: Path, name: str, how: str, parts: int) -> None:
+    """A folder as it is; or in its place a tar archive, in one file or several; or nothing."""
+    if how == "folder":
+        return
+    if how == "tar":
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            archive.add(folder / name, arcname=name)
+        content = packed.getvalue()
+        size = -(-len(content) // parts)
+        for part in range(parts):
+            title = f"{name}.tar" + (f".part.a{chr(ord('a') + part)}" if parts > 1 else "")
+            (folder / title).write_bytes(content[part * size : (part + 1) * size])
+    shutil.rmtree(folder / name)
 
 
 def _write_json(path: Path, entries: list[dict[str, Any]], split: str) -> None:
