@@ -69,6 +69,12 @@ DEFAULTS = {"generate": {"max_new_tokens": 32}}
     help="Questions about a video that are answered at a time.",
 )
 @section_option(
+    "--watch-each",
+    section="Answer",
+    is_flag=True,
+    help="Watch a video anew for each question, though once would do; the answers are the same.",
+)
+@section_option(
     "--generate-option",
     section="Answer",
     metavar="KEY=VALUE",
@@ -86,6 +92,7 @@ def command(
     resume: bool,
     fail_fast: bool,
     batch: int,
+    watch_each: bool,
     as_json: bool,
     show_config: bool,
     **given: Any,
@@ -98,6 +105,7 @@ def command(
     """
     from retake import api
     from retake.evaluation.folder import check_place
+    from retake.evaluation.results import write_results
 
     from . import configuration, evaluation_report
     from .console import print_json, stdout
@@ -124,13 +132,15 @@ def command(
             shown,
             limit=limit,
             batch=batch,
+            watch_each=watch_each,
             resume=resume,
             fail_fast=fail_fast,
         )
+    results = write_results(found, named[1])
     if as_json:
-        print_json(evaluation_report.document(found))
+        print_json(evaluation_report.document(found, results))
     else:
-        evaluation_report.show(found, stdout())
+        evaluation_report.show(found, results, stdout())
     if found.failures:
         raise click.exceptions.Exit(1)
 
@@ -164,6 +174,7 @@ def _evaluate(
     *,
     limit: int | None,
     batch: int,
+    watch_each: bool,
     resume: bool,
     fail_fast: bool,
 ) -> "RunRecords":
@@ -177,7 +188,8 @@ def _evaluate(
 
     named[1].make(shown.making)
     samples = chosen(named[1], limit)
-    planned = header_of(folder, named, samples, resolved, limit=limit, batch=batch)
+    how: dict[str, Any] = {"limit": limit, "batch": batch, "watch_each": watch_each}
+    planned = header_of(folder, named, samples, resolved, **how)
     # Before a model of many gigabytes is loaded for nothing.
     check_header(folder, planned)
     if is_run(folder):
@@ -185,7 +197,7 @@ def _evaluate(
         if is_settled(found, resolved.model.path):
             return found
     model, _ = steps.load(config, shown.told)
-    header = header_of(folder, named, samples, model.config, model, limit=limit, batch=batch)
+    header = header_of(folder, named, samples, model.config, model, **how)
     with RunFolder(folder, header, resume=resume) as kept:
         shown.begin(kept, resume=resume)
         if batch > 1 and model.needs_question:

@@ -72,6 +72,7 @@ class Shown(Bars):
     def __init__(self, console: Console, bars: Progress | None) -> None:
         super().__init__(console, bars)
         self._scores: list[float] = []
+        self._answered = 0
         self._total = 0
 
     def making(self, done: float, total: int) -> None:
@@ -81,7 +82,9 @@ class Shown(Bars):
     def begin(self, folder: RunFolder, *, resume: bool) -> None:
         """The run is open: say what was found."""
         self._total = folder.header.samples_total
-        self._scores = [sample.score for sample in folder.found.samples]
+        self._scores = []
+        for sample in folder.found.samples:
+            self._add(sample)
         for note in folder.notes:
             self.say(f"Note: {note}")
         if resume and not folder.found.sessions:
@@ -97,7 +100,7 @@ class Shown(Bars):
 
     def sample(self, record: SampleRecord) -> None:
         """A sample is on the disk."""
-        self._scores.append(record.score)
+        self._add(record)
         self._count()
 
     def failure(self, failure: Failure) -> None:
@@ -111,10 +114,15 @@ class Shown(Bars):
             f"'{folder.folder}'; --resume goes on with them."
         )
 
+    def _add(self, record: SampleRecord) -> None:
+        self._answered += 1
+        if record.score is not None:
+            self._scores.append(record.score)
+
     def _count(self) -> None:
-        done = len(self._scores)
-        share = f"  {100 * sum(self._scores) / done:.1f} % right" if done else ""
-        self.update("samples", done, self._total, share)
+        marked = len(self._scores)
+        share = f"  {100 * sum(self._scores) / marked:.1f} % right" if marked else ""
+        self.update("samples", self._answered, self._total, share)
 
 
 Of = TypeVar("Of", bound=Bars)

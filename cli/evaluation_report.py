@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from retake.evaluation.records import RunRecords
-from retake.evaluation.summary import summarise
 
 from . import scores, units
 from .evaluation_progress import told
@@ -19,7 +18,7 @@ FORMAT = "retake.eval/1"
 _FAILURES = 5  # shown one by one
 
 
-def document(run: RunRecords) -> dict[str, Any]:
+def document(run: RunRecords, results: Mapping[str, Any]) -> dict[str, Any]:
     """All of it but the samples, which are in the run's folder, as plain data."""
     return {
         "format": FORMAT,
@@ -28,23 +27,37 @@ def document(run: RunRecords) -> dict[str, Any]:
         "answered": len(run.samples),
         "failed": run.failed,
         "failures": [attrs.asdict(failure) for failure in run.failures],
-        "summary": summarise(run.samples, run.videos),
+        "metrics": results["metrics"],
+        "summary": results["summary"],
         "run": attrs.asdict(run.header),
         "notes": list(run.notes),
     }
 
 
-def show(run: RunRecords, console: Console) -> None:
+def show(run: RunRecords, results: Mapping[str, Any], console: Console) -> None:
     """Print the whole report."""
-    found = summarise(run.samples, run.videos)
-    if run.samples:
+    found = results["summary"]
+    if results["metrics"]:
+        console.print(metrics_table(results["metrics"]))
+        console.print()
+    if found["overall"] is not None:
         console.print(_accuracies(found))
         console.print()
     console.print(labelled(_rows(run, found["costs"])))
-    for warning in _warnings(run, found["costs"]):
+    for warning in _warnings(run, results, found["costs"]):
         console.print(Text.assemble(("Warning  ", "bold yellow"), warning))
     if run.samples:
         console.print(f"\nSee it: retake report {run.folder}", soft_wrap=True)
+
+
+def metrics_table(metrics: Sequence[Mapping[str, Any]]) -> Table:
+    """The benchmark's own figures: shares in per cent, points as they are."""
+    table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("Metric")
+    table.add_column("Value [95 %]", justify="right", no_wrap=True)
+    for each in metrics:
+        table.add_row(each["name"], scores.figure(each))
+    return table
 
 
 def _accuracies(found: Mapping[str, Any]) -> Table:
@@ -145,7 +158,22 @@ def _speed(costs: Mapping[str, Any]) -> str:
     return f"{units.seconds(first['mean'])} from question to first token (TTFT){tpot} (means)"
 
 
-def _warnings(run: RunRecords, costs: Mapping[str, Any]) -> Iterator[str]:
+def _unmarked(results: Mapping[str, Any]) -> str:
+    """What became of answers without a score."""
+    count, judged = results["summary"]["unmarked"], results["judged"]
+    are = "1 answer has" if count == 1 else f"{units.count(count)} answers have"
+    if judged:
+        by = ", ".join(f"{units.count(each)} by {name}" for name, each in judged.items())
+        return f"{are} no score of their own: judged were {by}."
+    return (
+        f"{are} no score: what is right is hidden (`retake submission` writes what the "
+        "benchmark's server takes), or a judge must say (`retake judge`)."
+    )
+
+
+def _warnings(
+    run: RunRecords, results: Mapping[str, Any], costs: Mapping[str, Any]
+) -> Iterator[str]:
     for failure in run.failures[:_FAILURES]:
         yield told(failure)
     if len(run.failures) > _FAILURES:
@@ -154,6 +182,8 @@ def _warnings(run: RunRecords, costs: Mapping[str, Any]) -> Iterator[str]:
         yield "--resume tries them again; the numbers above are without them."
     elif not run.complete:
         yield "The run is not complete; --resume goes on with it."
+    if results["summary"]["unmarked"]:
+        yield _unmarked(results)
     if costs["over_budget"]:
         yield (
             f"{units.count(costs['over_budget'])} questions did not fit in the budget; reserve "

@@ -25,6 +25,17 @@ def accuracy(score: Mapping[str, Any] | None) -> str:
     return f"{_short(100 * score['accuracy'])} % [{low}, {high}]"
 
 
+def figure(metric: Mapping[str, Any]) -> str:
+    """A benchmark's metric with its interval: "63.9 % [61.8, 66.0]", points above 1 as "4.21"."""
+    value, low, high = metric["value"], metric["low"], metric["high"]
+    if low is None:
+        return share(value) if 0 <= value <= 1 else f"{value:.2f}"
+    if 0 <= value <= 1:
+        ends = f"[{_short(100 * max(0, low))}, {_short(100 * min(1, high))}]"
+        return f"{share(value)} {ends}"
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
 def points(difference: Mapping[str, Any]) -> str:
     """A difference in points with its interval: "+3.1 [−0.4, +6.6]"; "*" where significant."""
     low, high = (signed(100 * difference[end]) for end in ("low", "high"))

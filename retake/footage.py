@@ -15,7 +15,7 @@ from retake.core.config import VideoOptions
 from retake.core.errors import UsageError, VideoError
 from retake.core.frames import FrameBatch, VideoInfo
 from retake.core.memory import Frames, Source, StageCost
-from retake.video import ReadAhead, VideoReader, open_video, plan_samples
+from retake.video import ReadAhead, SamplePlan, VideoReader, open_video, plan_samples
 from retake.video.source import SourceDigest
 
 
@@ -77,24 +77,10 @@ class FileFootage(Footage):
     def __init__(self, path: str | Path, rules: VideoOptions, adapter: ModelAdapter) -> None:
         self.name = str(path)
         self._open = ExitStack()
-        self._reader: VideoReader = self._open.enter_context(
-            open_video(
-                path,
-                reader=rules.reader,
-                folder_fps=rules.folder_fps,
-                on_bad_frame=rules.on_bad_frame,
-                threads=rules.reader_threads,
-            )
-        )
+        self._reader: VideoReader = self._open.enter_context(_opened(path, rules))
         try:
             info = self._reader.info
-            self._plan = plan_samples(
-                self._reader.timestamps,
-                info.duration,
-                fps=rules.fps,
-                max_frames=rules.max_frames,
-                multiple_of=adapter.frames_per_step,
-            )
+            self._plan = _planned(self._reader, rules, adapter)
             self.size = adapter.frame_size(info.height, info.width, rules.long_side)
             self.planned = len(self._plan.indices)
             self.seconds_per_frame = self._plan.seconds_per_frame
@@ -157,6 +143,39 @@ class FileFootage(Footage):
             f"None of the {self.planned} sampled frames of {self.name} could be decoded "
             f"(frames {bad}…)."
         )
+
+
+def planned_times(
+    path: str | Path, rules: VideoOptions, adapter: ModelAdapter
+) -> tuple[float, ...]:
+    """The times in seconds of the frames that would be sampled of a file.
+
+    Raises:
+        VideoError, UsageError: it cannot be opened.
+    """
+    with _opened(path, rules) as reader:
+        indices = _planned(reader, rules, adapter).indices
+        return tuple(float(reader.timestamps[index]) for index in indices)
+
+
+def _opened(path: str | Path, rules: VideoOptions) -> VideoReader:
+    return open_video(
+        path,
+        reader=rules.reader,
+        folder_fps=rules.folder_fps,
+        on_bad_frame=rules.on_bad_frame,
+        threads=rules.reader_threads,
+    )
+
+
+def _planned(reader: VideoReader, rules: VideoOptions, adapter: ModelAdapter) -> SamplePlan:
+    return plan_samples(
+        reader.timestamps,
+        reader.info.duration,
+        fps=rules.fps,
+        max_frames=rules.max_frames,
+        multiple_of=adapter.frames_per_step,
+    )
 
 
 # Frames decoded at a time; what is computed does not depend on it.

@@ -19,7 +19,7 @@ from retake.core.scorer import FrameTextScorer
 from retake.core.selector import FrameSelector
 from retake.core.stages import StageClock
 from retake.encoding import EncodedVideo, encoded_slices, with_background
-from retake.footage import FileFootage, Footage, StreamFootage
+from retake.footage import FileFootage, Footage, StreamFootage, planned_times
 from retake.parts import Parts
 from retake.watching import Progress, Watching
 
@@ -114,6 +114,18 @@ class VideoModel:
         with footage:
             self._memory = Watching(self._parts(), footage, questions, clock, progress).run()
         return self._memory
+
+    def sampled_times(self, video: str | Path | EncodedVideo) -> tuple[float, ...]:
+        """When the frames that watching a video looks at were taken, in seconds.
+
+        Of a file they are planned only: nothing is decoded but what opening it takes.
+
+        Raises:
+            VideoError, UsageError: as `watch`.
+        """
+        if isinstance(video, EncodedVideo):
+            return tuple(float(time) for part in video.slices for time in part.timestamps)
+        return planned_times(video, self.config.video, self.adapter)
 
     def encode(
         self,

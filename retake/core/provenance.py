@@ -1,7 +1,10 @@
 """What must be known to obtain a result again, besides its configuration."""
 
+import os
 import platform
+import subprocess
 import sys
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from itertools import takewhile
@@ -20,6 +23,31 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
+    return found
+
+
+def revision() -> str | None:
+    """The git commit of this package's source, "+changes" behind it where files differ.
+
+    None where the package is not run from a checkout of its own, or git is not there.
+    """
+    source = Path(__file__).resolve().parents[2]
+    if not (source / ".git").exists():
+        return None
+    commit, status = (
+        _git(source, "rev-parse", "HEAD"),
+        _git(source, "status", "--porcelain", "-uno"),
+    )
+    if not commit or status is None:
+        return None
+    return f"{commit}+changes" if status else commit
+
+
+def hardware() -> dict[str, str | int]:
+    """The machine: its processor, the cores this process may use, its memory in bytes."""
+    found: dict[str, str | int] = {"processor": _processor(), "cores": _cores()}
+    with suppress(AttributeError, ValueError, OSError):  # not every system tells
+        found["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return found
 
 
@@ -45,6 +73,38 @@ def code_of(cls: type, reference: str) -> dict[str, str]:
         if content is not None:
             found[_name(each, cls, reference)] = content
     return found
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git says, None where it does not."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
 
 
 def _top(cls: type) -> str:

@@ -5,7 +5,7 @@ therefore takes the samples that both runs have answered, and the differences be
 (`statistics.paired`). Runs may be incomplete, or still in progress. Plain data out.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,20 +107,17 @@ def find_baseline(runs: Sequence[RunRecords], name: str) -> int:
 
 
 def pair_up(first: RunRecords, second: RunRecords) -> list[Pair]:
-    """The samples that both runs answered, in the first one's order.
+    """The samples that both runs answered and that are marked, in the first one's order.
 
     Raises:
         UsageError: the runs are of different benchmarks, ask something else or show another
             video under one id, or have nothing in common.
     """
     _check_benchmark(first, second)
-    others = {sample.id: sample for sample in second.samples}
-    pairs = [(each, others[each.id]) for each in first.samples if each.id in others]
+    others = {sample.id: sample for sample in _scored(second)}
+    pairs = [(each, others[each.id]) for each in _scored(first) if each.id in others]
     if not pairs:
-        raise UsageError(
-            f"'{first.folder}' and '{second.folder}' have no sample in common.",
-            hint=f"They have answered {len(first.samples)} and {len(second.samples)} samples.",
-        )
+        raise _nothing_in_common(first, second)
     for name in _QUESTION:
         wrong = [a.id for a, b in pairs if getattr(a, name) != getattr(b, name)]
         _refuse(wrong, f"another {name}", first, second)
@@ -128,20 +125,41 @@ def pair_up(first: RunRecords, second: RunRecords) -> list[Pair]:
     return pairs
 
 
+def _nothing_in_common(first: RunRecords, second: RunRecords) -> UsageError:
+    if {sample.id for sample in first.samples} & {sample.id for sample in second.samples}:
+        return UsageError(
+            f"'{first.folder}' and '{second.folder}' have no marked sample in common: what is "
+            "right is hidden, or a judge must say.",
+        )
+    return UsageError(
+        f"'{first.folder}' and '{second.folder}' have no sample in common.",
+        hint=f"They have answered {len(first.samples)} and {len(second.samples)} samples.",
+    )
+
+
+def _scored(run: RunRecords) -> list[SampleRecord]:
+    return [sample for sample in run.samples if sample.score is not None]
+
+
+def _scores(samples: Iterable[SampleRecord]) -> list[float]:
+    return [sample.score for sample in samples if sample.score is not None]
+
+
 def difference(
     pairs: Sequence[Pair], *, confidence: float = statistics.CONFIDENCE, seed: int = 0
 ) -> dict[str, Any]:
     """How much better the second samples of pairs were answered than the first."""
+    before, after = _scores(a for a, _ in pairs), _scores(b for _, b in pairs)
     found = statistics.paired(
-        [a.score for a, _ in pairs],
-        [b.score for _, b in pairs],
+        before,
+        after,
         [a.video for a, _ in pairs],
         confidence=confidence,
         seed=seed,
     )
     return {
-        "baseline_accuracy": sum(a.score for a, _ in pairs) / len(pairs),
-        "accuracy": sum(b.score for _, b in pairs) / len(pairs),
+        "baseline_accuracy": sum(before) / len(pairs),
+        "accuracy": sum(after) / len(pairs),
         "difference": found.mean,
         "low": found.low,
         "high": found.high,

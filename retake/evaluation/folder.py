@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +18,17 @@ from retake.core.plain import plain
 from retake.core.provenance import command_line, versions
 from retake.evaluation import records
 from retake.evaluation.journal import Journal
+from retake.evaluation.keeping import watched
 from retake.evaluation.locking import LOCK, FolderLock
 from retake.evaluation.matching import check_same
-from retake.evaluation.records import Failure, RunHeader, RunRecords, SampleRecord, Session
+from retake.evaluation.records import (
+    Failure,
+    RunHeader,
+    RunRecords,
+    SampleRecord,
+    Session,
+    VideoRecord,
+)
 from retake.evaluation.sources import Sources
 
 _PART = ".run-"
@@ -98,9 +106,19 @@ class RunFolder:
         self._lock.release()
 
     @property
-    def answered(self) -> frozenset[str]:
+    def answered(self) -> Set[str]:
         """The ids of all samples that are answered."""
-        return frozenset(self._answered)
+        return self._answered
+
+    @property
+    def batch(self) -> int:
+        """Questions about one video that are answered at a time."""
+        return self.header.batch
+
+    @property
+    def watch_each(self) -> bool:
+        """Whether a video is watched anew for each question."""
+        return self.header.watch_each
 
     def add_video(self, video: Path, question: str | None, memory: VideoMemory) -> int:
         """Note a pass over a video; the number by which its samples refer to it.
@@ -108,19 +126,18 @@ class RunFolder:
         Raises:
             RunFolderError: the video is not what it was at an earlier pass, or the system refuses.
         """
-        if memory.source is not None:
-            self._sources.add(str(video), memory.source.sha256, self.folder)
-        self._journal(records.VIDEOS).append(
-            {
-                "watch": self._watches + 1,
-                "video": str(video),
-                "question": question,
-                "frames": _data(memory.frames),
-                "source": _data(memory.source),
-                "compression": _data(memory.compression),
-                "costs": [_data(cost) for cost in memory.costs],
-            }
-        )
+        return self.add_watch(watched(video, question, memory))
+
+    def add_watch(self, record: VideoRecord) -> int:
+        """Note a pass over a video whose number is still to be given; that number.
+
+        Raises:
+            RunFolderError: as `add_video`.
+        """
+        if record.source is not None:
+            self._sources.add(record.video, record.source.sha256, self.folder)
+        numbered = attrs.evolve(record, watch=self._watches + 1)
+        self._journal(records.VIDEOS).append(_data(numbered))
         self._watches += 1
         return self._watches
 

@@ -1,8 +1,11 @@
 """What a benchmark says, checked where it is said: days of answers must be readable in the end."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from retake.core.benchmark import Benchmark, Sample
 from retake.core.errors import UsageError, blame
@@ -18,6 +21,8 @@ def check_sample(sample: Any, benchmark: str) -> None:
         raise UsageError(f"{benchmark}.samples() must return retake.Sample, got {sample!r:.80}.")
     for name in ("id", "question", "answer", "kind"):
         value = getattr(sample, name)
+        if name == "answer" and value is None:
+            continue
         if not isinstance(value, str) or (name in ("id", "question") and not value.strip()):
             raise _wrong(sample, benchmark, name, "text", value)
     if not isinstance(sample.video, str | Path):
@@ -25,26 +30,71 @@ def check_sample(sample: Any, benchmark: str) -> None:
     if isinstance(sample.options, str) or not all(isinstance(each, str) for each in sample.options):
         raise _wrong(sample, benchmark, "options", "several texts", sample.options)
     for group, value in sample.groups.items():
-        if not isinstance(group, str) or not (isinstance(value, str) or _is_number(value)):
-            raise _wrong(sample, benchmark, f"groups['{group}']", "text or a number", value)
+        if not isinstance(group, str) or not _is_group(value):
+            wanted = "text, a number, or a tuple of texts"
+            raise _wrong(sample, benchmark, f"groups['{group}']", wanted, value)
     if not _is_number(sample.chance) or not 0 <= sample.chance <= 1:
         raise _wrong(sample, benchmark, "chance", "a number from 0 to 1", sample.chance)
+    if sample.seconds is not None and not (_is_number(sample.seconds) and sample.seconds >= 0):
+        raise _wrong(sample, benchmark, "seconds", "a number from 0, or None", sample.seconds)
 
 
-def marked(benchmark: Benchmark, sample: Sample, answer: str) -> float:
-    """How right an answer is, by the benchmark's word.
+def asked(benchmark: Benchmark, sample: Sample, times: Sequence[float]) -> Sample:
+    """A sample with its question as the model is asked it.
+
+    Args:
+        times: of the sampled frames, in seconds.
 
     Raises:
-        UsageError: that is not between 0 and 1.
+        UsageError: that is no text.
+    """
+    with blame(benchmark, "phrase"):
+        question = benchmark.phrase(sample, times)
+    if not isinstance(question, str) or not question.strip():
+        raise UsageError(
+            f"{type(benchmark).__name__}.phrase() must return text, but returned {question!r:.80} "
+            f"for the sample '{sample.id}'."
+        )
+    return attrs.evolve(sample, question=question)
+
+
+def parsed(benchmark: Benchmark, sample: Sample, answer: str) -> str | None:
+    """What a benchmark takes for the answer in what a model said.
+
+    Raises:
+        UsageError: that is neither text nor None.
+    """
+    with blame(benchmark, "parse"):
+        found = benchmark.parse(sample, answer)
+    if found is not None and not isinstance(found, str):
+        raise UsageError(
+            f"{type(benchmark).__name__}.parse() must return text or None, but returned "
+            f"{found!r:.80} for the sample '{sample.id}'."
+        )
+    return found
+
+
+def marked(benchmark: Benchmark, sample: Sample, answer: str) -> float | None:
+    """How right an answer is, by the benchmark's word; None where it cannot say.
+
+    Raises:
+        UsageError: that is neither None nor between 0 and 1.
     """
     with blame(benchmark, "mark"):
         score = benchmark.mark(sample, answer)
+    if score is None:
+        return None
     if not isinstance(score, bool | int | float) or not 0 <= score <= 1:
         raise UsageError(
             f"{type(benchmark).__name__}.mark() must return a number from 0 to 1, but returned "
             f"{score!r} for the sample '{sample.id}'."
         )
     return float(score)
+
+
+def _is_group(value: Any) -> bool:
+    several = isinstance(value, tuple) and all(isinstance(each, str) for each in value)
+    return isinstance(value, str) or several or _is_number(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -54,6 +54,8 @@ def check_same(folder: Path, was: RunHeader, now: RunHeader) -> None:
 def differences(was: RunHeader, now: RunHeader) -> Iterator[Difference]:
     """What differs between two runs."""
     yield from common_differences(was, now)
+    if was.watch_each != now.watch_each:
+        yield Difference("--watch-each", was.watch_each, now.watch_each)
     if now.fingerprint not in (was.fingerprint, UNDECIDED):
         yield Difference("the model's fingerprint", was.fingerprint, now.fingerprint)
 

@@ -19,12 +19,16 @@ from retake.core.memory import Compression, Frames, Source, StageCost
 from retake.evaluation.journal import Journal
 
 #: Changes with every change of what a folder holds.
-FORMAT = "retake.run-folder/1"
+FORMAT = "retake.run-folder/2"
+#: Formats that are read: what later ones have besides, earlier ones do without.
+READ = ("retake.run-folder/1", FORMAT)
 HEADER = "run.json"
 VIDEOS = "videos.jsonl"
 SAMPLES = "samples.jsonl"
 FAILURES = "failures.jsonl"
 SESSIONS = "sessions.jsonl"
+#: What every summary is made from: not a journal, and written anew when there is more.
+RESULTS = "results.json"
 
 _Record = TypeVar("_Record")
 
@@ -44,6 +48,29 @@ _CONVERTER = strict_converter()
 _CONVERTER.register_structure_hook_func(lambda kind: kind == tuple[int, ...], _all_of(int))
 _CONVERTER.register_structure_hook_func(lambda kind: kind == tuple[float, ...], _all_of(float, int))
 
+#: The values of a sample's groups, as JSON has them.
+Groups = dict[str, str | int | float | tuple[str, ...]]
+
+
+def _groups(values: Any, _: Any) -> Any:
+    """A hook for groups: JSON has lists where a sample is in several."""
+    if not isinstance(values, dict):
+        raise TypeError(f"groups must be an object, got {values!r:.40}")
+    return {name: _group(name, value) for name, value in values.items()}
+
+
+def _group(name: str, value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return value
+    raise TypeError(
+        f"the group '{name}' must be text, a number or several texts, got {value!r:.40}"
+    )
+
+
+_CONVERTER.register_structure_hook_func(lambda kind: kind == Groups, _groups)
+
 
 @attrs.frozen
 class BenchmarkRecord:
@@ -62,6 +89,8 @@ class RunHeader:
         benchmark: which one, with all of its options.
         limit: only the benchmark's first samples, so many; None: all of them.
         batch: questions about one video that were answered at a time.
+        watch_each: whether a video was watched anew for each of its questions, though once is
+            enough for them all.
         config: the whole resolved configuration.
         versions, device, command: of the process that began the run.
         fingerprint: of the model's weights.
@@ -71,6 +100,9 @@ class RunHeader:
         code: SHA-256 of the code outside this package that parts and benchmark were taken from,
             by file or module; nothing in runs of before it was kept.
         groups_sha256: of the samples' ids, groups and chance; None likewise.
+        revision: the git commit of this package's source, with "+changes" where files differ
+            from it; None where it is not run from a checkout.
+        hardware: of the machine that began the run: processor, cores, memory.
     """
 
     name: str
@@ -88,6 +120,9 @@ class RunHeader:
     format: str = FORMAT
     code: dict[str, str] = attrs.field(factory=dict)
     groups_sha256: str | None = None
+    watch_each: bool = False
+    revision: str | None = None
+    hardware: dict[str, str | int] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -116,12 +151,13 @@ class SampleRecord:
     """One answered question: a line of `samples.jsonl`.
 
     Attributes:
-        id, kind, groups, question, options, chance: as in `Sample`.
+        id, kind, groups, options, chance: as in `Sample`.
+        question: as the model was asked it.
         watch: which pass over the video it rests on.
         video: the file.
-        expected: what is right.
+        expected: what is right; None where the benchmark keeps that to itself.
         answer: what the model said.
-        score: how right that is, 0 … 1.
+        score: how right that is, 0 … 1; None where that is not known here.
         cache_tokens: pairs in each layer once the question was in.
         achieved_ratio: visual tokens kept over visual tokens selected.
         kv_bytes, kv_bytes_full: of the cache after the video; had nothing been selected or evicted.
@@ -130,18 +166,19 @@ class SampleRecord:
         first_token_seconds: from the question to the first token.
         token_seconds: per further token; None with fewer than two.
         over_budget: tokens by which the cache exceeded the budget with the question in it.
+        parsed: what was taken for the answer in what the model said; None where nothing was.
     """
 
     id: str
     watch: int
     video: str
     kind: str
-    groups: dict[str, str | int | float]
+    groups: Groups
     question: str
     options: tuple[str, ...]
-    expected: str
+    expected: str | None
     answer: str
-    score: float
+    score: float | None
     chance: float
     cache_tokens: tuple[int, ...]
     achieved_ratio: float
@@ -151,6 +188,7 @@ class SampleRecord:
     first_token_seconds: float
     token_seconds: float | None
     over_budget: int
+    parsed: str | None = None
 
 
 @attrs.frozen
@@ -328,7 +366,7 @@ def _standing(failures: Sequence[Failure], answered: set[str]) -> tuple[Failure,
 
 
 def _check_format(given: Any, path: Path) -> None:
-    if given == FORMAT:
+    if given in READ:
         return
     text = given if isinstance(given, str) else ""
     later = re.fullmatch(r"retake\.run-folder/([0-9]{1,9})", text)

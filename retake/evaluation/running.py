@@ -7,7 +7,8 @@ follows from all of a video's samples, answered or not. One video that cannot be
 end a run of days.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from retake.core.config import RunConfig
 from retake.core.errors import PartError, RetakeError, UsageError, VideoError, blame
 from retake.core.memory import Answer, VideoMemory
 from retake.core.plain import plain
-from retake.core.provenance import command_line, versions
+from retake.core.provenance import command_line, hardware, revision, versions
 from retake.evaluation.coding import code_behind
-from retake.evaluation.folder import RunFolder, now
-from retake.evaluation.marking import check_sample, marked
+from retake.evaluation.folder import now
+from retake.evaluation.keeping import Keeping
+from retake.evaluation.marking import asked, check_sample, marked, parsed
 from retake.evaluation.matching import UNDECIDED, digest, groups_digest
 from retake.evaluation.records import BenchmarkRecord, Failure, RunHeader, SampleRecord
+from retake.video.archive import unpacked
 from retake.video_model import VideoModel
 from retake.watching import Progress
 
@@ -37,10 +40,10 @@ OF_ONE_VIDEO = (VideoError, torch.OutOfMemoryError, MemoryError)
 
 
 class Run:
-    """A benchmark's samples on their way into a run's folder.
+    """A benchmark's samples on their way to where answers are kept.
 
     Args:
-        folder: the run.
+        keeping: where: a run's folder, or what stands for it in a worker.
         benchmark: marks the answers.
         fail_fast: raise what goes wrong with a video once it is noted, instead of going on.
         on_sample: called with each sample once it is on the disk.
@@ -49,14 +52,14 @@ class Run:
 
     def __init__(
         self,
-        folder: RunFolder,
+        keeping: Keeping,
         benchmark: Benchmark,
         *,
         fail_fast: bool = False,
         on_sample: Callable[[SampleRecord], None] | None = None,
         on_failure: Callable[[Failure], None] | None = None,
     ) -> None:
-        self.folder = folder
+        self.keeping = keeping
         self.benchmark = benchmark
         self.fail_fast = fail_fast
         self._on_sample = on_sample or (lambda sample: None)
@@ -64,7 +67,7 @@ class Run:
 
     def pending(self, samples: Iterable[Sample]) -> list[Sample]:
         """Those that are not answered yet."""
-        return [sample for sample in samples if sample.id not in self.folder.answered]
+        return [sample for sample in samples if sample.id not in self.keeping.answered]
 
     def answer(
         self,
@@ -77,7 +80,7 @@ class Run:
 
         Args:
             model: with the run's parts.
-            video: its file, or what `model.encode` made of it.
+            video: its file, also in a zip archive, or what `model.encode` made of it.
             samples: all that the run has of this video, also those that are answered.
             progress: as in `VideoModel.watch`.
 
@@ -87,10 +90,14 @@ class Run:
         if not self.pending(samples):
             return
         try:
-            if model.needs_question:
-                self._each_anew(model, video, samples, progress)
-            else:
-                self._all_of_one(model, video, samples, progress)
+            with at_hand(video) as there:
+                some = self._asked(model, there, samples)
+                if model.needs_question:
+                    self._each_anew(model, there, some, progress)
+                elif self.keeping.watch_each:
+                    self._each_over(model, there, some, progress)
+                else:
+                    self._all_of_one(model, there, some, progress)
         except OF_ONE_VIDEO as error:
             self.fail(samples, error)
         except PartError as error:
@@ -107,10 +114,17 @@ class Run:
         """
         left = self.pending(samples)
         video, reason = samples[0].video, reason_of(error)
-        failure = self.folder.add_failure(video, [sample.id for sample in left], reason)
+        failure = self.keeping.add_failure(video, [sample.id for sample in left], reason)
         self._on_failure(failure)
         if self.fail_fast:
             raise error if isinstance(error, RetakeError) else VideoError(f"{video}: {reason}")
+
+    def _asked(self, model: VideoModel, video: Any, samples: Sequence[Sample]) -> list[Sample]:
+        """The samples with their questions as the model is asked them."""
+        if not self.benchmark.asks_by_frames:
+            return list(samples)
+        times = model.sampled_times(video)
+        return [asked(self.benchmark, sample, times) for sample in samples]
 
     def _all_of_one(
         self, model: VideoModel, video: Any, samples: Sequence[Sample], progress: Progress | None
@@ -118,12 +132,25 @@ class Run:
         """Watch once, ask all that is pending."""
         questions = [sample.question for sample in samples]
         memory = model.watch(video, questions=questions, progress=progress)
-        watch = self.folder.add_video(samples[0].video, None, memory)
-        size = self.folder.header.batch
+        watch = self.keeping.add_video(samples[0].video, None, memory)
+        size = self.keeping.batch
         for first in range(0, len(samples), size):
             some = samples[first : first + size]
             if self.pending(some):
                 self._ask(model, memory, watch, some)
+
+    def _each_over(
+        self, model: VideoModel, video: Any, samples: Sequence[Sample], progress: Progress | None
+    ) -> None:
+        """Watch for each question that is pending, though once would do for all.
+
+        So much is set aside for questions as where all share a watch: the answers are the same.
+        """
+        questions = [sample.question for sample in samples]
+        for sample in self.pending(samples):
+            memory = model.watch(video, questions=questions, progress=progress)
+            watch = self.keeping.add_video(sample.video, None, memory)
+            self._ask(model, memory, watch, [sample])
 
     def _each_anew(
         self, model: VideoModel, video: Any, samples: Sequence[Sample], progress: Progress | None
@@ -133,7 +160,7 @@ class Run:
         encoded = model.encode(video, progress=progress) if whole else video
         for sample in self.pending(samples):
             memory = model.watch(encoded, questions=[sample.question], progress=progress)
-            watch = self.folder.add_video(sample.video, sample.question, memory)
+            watch = self.keeping.add_video(sample.video, sample.question, memory)
             self._ask(model, memory, watch, [sample])
 
     def _ask(
@@ -145,7 +172,7 @@ class Run:
         for sample, answer in zip(samples, answers, strict=True):
             if self.pending([sample]):
                 record = self._record(sample, watch, answer)
-                self.folder.add_sample(record)
+                self.keeping.add_sample(record)
                 self._on_sample(record)
 
     def _record(self, sample: Sample, watch: int, answer: Answer) -> SampleRecord:
@@ -171,7 +198,22 @@ class Run:
             first_token_seconds=answer.first_token_seconds,
             token_seconds=answer.token_seconds,
             over_budget=answer.over_budget,
+            parsed=parsed(self.benchmark, sample, answer.text),
         )
+
+
+@contextmanager
+def at_hand(video: Any) -> Iterator[Any]:
+    """A video as it can be watched: one in an archive is unpacked meanwhile.
+
+    Raises:
+        VideoError: as `unpacked`.
+    """
+    if not isinstance(video, str | Path):
+        yield video
+        return
+    with unpacked(video) as there:
+        yield there
 
 
 def evaluate(
@@ -229,6 +271,7 @@ def header_of(
     *,
     limit: int | None = None,
     batch: int = 1,
+    watch_each: bool = False,
 ) -> RunHeader:
     """What a run is to say of itself.
 
@@ -238,7 +281,7 @@ def header_of(
         samples: all that the run will have.
         config: resolved.
         model: None where it is not loaded yet; what it decides is then UNDECIDED.
-        limit, batch: as in `RunHeader`.
+        limit, batch, watch_each: as in `RunHeader`.
 
     Raises:
         UsageError: `batch` is below 1.
@@ -265,6 +308,9 @@ def header_of(
         batch=batch,
         code=code_behind(benchmark, parts),
         groups_sha256=groups_digest(samples),
+        watch_each=watch_each,
+        revision=revision(),
+        hardware=hardware(),
     )
 
 

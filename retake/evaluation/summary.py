@@ -55,20 +55,24 @@ def summarise(samples: Iterable[Any], watches: Iterable[Any] = ()) -> dict[str, 
         watches: lines of `videos.jsonl`; without them peak memory is not known.
 
     Returns:
-        "overall": a score, None without samples. "kinds": a score with "kind" each.
+        "overall": a score, None without samples. "unmarked": samples that have none, because what
+        is right is hidden or a judge must say; scores are of the others. "kinds": a
+        score with "kind" each.
         "groups": for each group, a list of scores with that group's value each.
         "crossed": {"rows", "columns", "cells"}, a cell being a score with both values.
         "costs": as `costs` has them. Where a group holds many numbers, scores are of ranges:
         beside "depth" there is then "depth_range".
     """
     records = [_record(sample) for sample in samples]
-    groups = group_names(records)
+    scored = [record for record in records if record["score"] is not None]
+    groups = group_names(scored)
     return {
-        "overall": score(records) if records else None,
-        "kinds": breakdown(records, "kind"),
-        "groups": {name: breakdown(records, name) for name in groups},
+        "overall": score(scored) if scored else None,
+        "unmarked": len(records) - len(scored),
+        "kinds": breakdown(scored, "kind"),
+        "groups": {name: breakdown(scored, name) for name in groups},
         "crossed": [
-            {"rows": rows, "columns": columns, "cells": breakdown(records, rows, columns)}
+            {"rows": rows, "columns": columns, "cells": breakdown(scored, rows, columns)}
             for rows, columns in CROSSED
             if {rows, columns} <= {"kind", *groups}
         ],
@@ -77,7 +81,7 @@ def summarise(samples: Iterable[Any], watches: Iterable[Any] = ()) -> dict[str, 
 
 
 def score(samples: Sequence[Any]) -> dict[str, Any]:
-    """The accuracy of some samples, at least one."""
+    """The accuracy of some samples, at least one, all of them marked."""
     records = [_record(sample) for sample in samples]
     found = estimate(
         [record["score"] for record in records], [record["video"] for record in records]
@@ -110,12 +114,14 @@ def breakdown(samples: Sequence[Any], *names: str) -> list[dict[str, Any]]:
 
 
 def split(samples: Sequence[Any], *names: str) -> dict[tuple[Level, ...], list[Any]]:
-    """Samples by the values of groups, in ascending order; those without are left out."""
+    """Samples by the values of groups, in ascending order; those without are left out.
+
+    A sample that has several values of a group is under each of them.
+    """
     held: dict[tuple[Level, ...], list[Any]] = {}
     levels = [levels_of(samples, name) for name in names]
     for sample in samples:
-        values = [_value(sample, name) for name in names]
-        if None not in values:
+        for values in product(*(_values(sample, name) for name in names)):
             key = tuple(each[value] for each, value in zip(levels, values, strict=True))
             held.setdefault(key, []).append(sample)
     order = product(*(dict.fromkeys(each.values()) for each in levels))
@@ -138,7 +144,7 @@ def levels_of(samples: Iterable[Any], name: str) -> dict[Any, Level]:
     Ranges depend on no more than whether there are many values, and on whether all lie within
     0 … 1 (fifths) or not (from one power of two to the next), so that runs can be compared.
     """
-    values = {_value(sample, name) for sample in samples} - {None}
+    values = {value for sample in samples for value in _values(sample, name)}
     ordered = sorted(values, key=lambda value: (isinstance(value, str), value))
     numbers = [value for value in ordered if not isinstance(value, str)]
     if len(numbers) <= _MOST_LEVELS or len(numbers) < len(ordered) or name in _NAMES:
@@ -186,11 +192,16 @@ def _record(sample: Any) -> Record:
     return sample if isinstance(sample, Mapping) else attrs.asdict(sample, recurse=False)
 
 
-def _value(sample: Any, name: str) -> Any:
+def _values(sample: Any, name: str) -> tuple[Any, ...]:
+    """The values of a group that a sample has: one, several or none."""
     # Asked so often that the whole record is not made for it.
     if isinstance(sample, Mapping):
-        return sample["kind"] if name == "kind" else sample["groups"].get(name)
-    return sample.kind if name == "kind" else sample.groups.get(name)
+        value = sample["kind"] if name == "kind" else sample["groups"].get(name)
+    else:
+        value = sample.kind if name == "kind" else sample.groups.get(name)
+    if isinstance(value, tuple | list):
+        return tuple(dict.fromkeys(value))
+    return () if value is None else (value,)
 
 
 def _range(value: float, *, unit: bool) -> Level:

@@ -26,7 +26,7 @@ from retake.evaluation.journal import Journal
 from retake.evaluation.locking import FolderLock
 from retake.evaluation.matching import is_settled
 from retake.evaluation.records import RunHeader, RunRecords, is_run, read_run
-from retake.evaluation.running import OF_ONE_VIDEO, Run, by_video, header_of, reason_of
+from retake.evaluation.running import OF_ONE_VIDEO, Run, at_hand, by_video, header_of, reason_of
 from retake.evaluation.sources import Sources
 from retake.evaluation.sweep_folder import CellFailure, SweepRecords
 from retake.evaluation.sweep_plan import Plan, Watcher
@@ -203,7 +203,8 @@ class _Sweeping:
         """A video, encoded once for all of these cells; None where it cannot be."""
         video = samples[0].video
         try:
-            return encoder.encode(video, scorers=_scorers(some), progress=self._watcher.told)
+            with at_hand(video) as there:
+                return encoder.encode(there, scorers=_scorers(some), progress=self._watcher.told)
         except OF_ONE_VIDEO as error:
             for each in some:
                 each.run.fail(samples, error)
@@ -220,7 +221,8 @@ class _Sweeping:
         """The cells left once those are given up whose scorer fails when asked alone."""
         for scorer in _scorers(some):
             try:
-                encoder.encode(video, scorers=[scorer])
+                with at_hand(video) as there:
+                    encoder.encode(there, scorers=[scorer])
             except RetakeError as error:
                 for each in some:
                     if each.scorer == scorer:

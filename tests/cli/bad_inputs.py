@@ -362,7 +362,7 @@ def _bad_runs(folder: Path) -> None:
     (folder / "twice" / "samples.jsonl").write_bytes(first + second + first)
     (folder / "unknown" / "run.json").unlink()
     later = folder / "later" / "run.json"
-    later.write_text(later.read_text().replace("retake.run-folder/1", "retake.run-folder/2"))
+    later.write_text(later.read_text().replace("retake.run-folder/2", "retake.run-folder/3"))
 
 
 def outcome(case: Case, folder: Path) -> tuple[int, str, str]:

@@ -52,7 +52,7 @@ def test_what_is_written_is_read(run: Path) -> None:
     assert found.videos[0].compression == memory().compression
     assert found.videos[0].costs == (StageCost("decode", 1.0, 5, None, 0.5), *memory().costs[1:])
     assert (found.complete, found.failures, found.notes) == (False, (), ())
-    assert json.loads((run / "run.json").read_text())["format"] == "retake.run-folder/1"
+    assert json.loads((run / "run.json").read_text())["format"] == "retake.run-folder/2"
 
 
 def test_reading_while_it_is_written(tmp_path: Path) -> None:
@@ -183,9 +183,10 @@ def test_a_sample_is_noted_once(run: Path) -> None:
         (b"", "is not JSON"),
         (b'{"format": "retake', "is not JSON"),
         (b"[]", "is no JSON object"),
-        (b"{}", "its format is None, not retake.run-folder/1"),
-        (b'{"format": "retake.run-folder/2"}', "newer retake: its format is retake.run-folder/2"),
+        (b"{}", "its format is None, not retake.run-folder/2"),
+        (b'{"format": "retake.run-folder/3"}', "newer retake: its format is retake.run-folder/3"),
         (b'{"format": "retake.run-folder/1"}', "is damaged"),
+        (b'{"format": "retake.run-folder/2"}', "is damaged"),
     ],
 )
 def test_run_json(run: Path, content: bytes | None, says: str) -> None:

@@ -177,9 +177,10 @@ class Scenes(Benchmark):
         ]
 
     def mark(self, sample: Sample, answer: str) -> float:
+        truth = str(sample.answer)
         letters = self.answers == "letters"
-        letter = LETTERS[sample.options.index(sample.answer)] if letters else None
-        return float(is_right(answer, sample.answer, letter))
+        letter = LETTERS[sample.options.index(truth)] if letters else None
+        return float(is_right(answer, truth, letter))
 
     def _check_shown(self, seconds: float) -> None:
         """Refuse a rate at which no frame may fall into a card, also where the video ends."""

@@ -1,0 +1,80 @@
+"""A benchmark's own figures: values as it says, intervals that hold the truth."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import retake
+from retake.core.benchmark import Marked
+from retake.core.errors import PartError, UsageError
+from retake.evaluation.figures import figures
+
+
+class Macro(retake.Benchmark):
+    """The mean over kinds of their mean score."""
+
+    def samples(self) -> Sequence[retake.Sample]:
+        return ()
+
+    def mark(self, sample: retake.Sample, answer: str) -> float:
+        return 0.0
+
+    def metrics(self, marked: Sequence[Marked]) -> Mapping[str, float]:
+        kinds: dict[str, list[float]] = {}
+        for each in marked:
+            kinds.setdefault(each.kind, []).append(each.score or 0.0)
+        return {"macro": float(np.mean([np.mean(scores) for scores in kinds.values()]))}
+
+
+def marked(scores: Sequence[float], videos: Sequence[int], kinds: Sequence[str]) -> list[Marked]:
+    """Answers with these scores."""
+    return [
+        Marked(str(at), f"v{video}", kind, {}, (), "A", "A", "A", score)
+        for at, (score, video, kind) in enumerate(zip(scores, videos, kinds, strict=True))
+    ]
+
+
+def test_a_macro_mean_with_its_interval() -> None:
+    """A kind with one question weighs as much as one with three."""
+    some = marked([1, 1, 1, 0], [0, 1, 2, 3], ["a", "a", "a", "b"])
+    (found,) = figures(Macro(), some)
+    assert (found["name"], found["value"]) == ("macro", 0.5)
+    assert found["low"] < 0.5 < found["high"]
+    assert figures(Macro(), some) == [found]  # the same numbers every time
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    """Videos that agree within themselves: 95 % intervals, of 100 made-up benchmarks."""
+    random = np.random.default_rng(7)
+    held = 0
+    for _ in range(100):
+        videos = np.repeat(np.arange(12), 4)
+        likely = np.repeat(random.uniform(0.3, 0.9, 12), 4)
+        scores = (random.random(48) < likely).astype(float)
+        (found,) = figures(Macro(), marked(scores.tolist(), videos.tolist(), ["a"] * 48))
+        held += found["low"] <= 0.6 <= found["high"]
+    assert 88 <= held <= 100
+
+
+def test_one_video_says_nothing_of_others() -> None:
+    """No interval then, and no figures without answers."""
+    (found,) = figures(Macro(), marked([1, 0], [0, 0], ["a", "b"]))
+    assert (found["value"], found["low"], found["high"]) == (0.5, None, None)
+    assert figures(Macro(), []) == []
+
+
+@pytest.mark.parametrize("wrong", [{"m": float("nan")}, {"m": "1"}, {3: 1.0}, {"m": True}])
+def test_figures_are_numbers_by_name(wrong: Any) -> None:
+    """Its author is told which is not."""
+    odd = type("Odd", (Macro,), {"metrics": lambda self, marked: wrong})
+    with pytest.raises(UsageError, match=r"Odd.metrics\(\) must return finite numbers by name"):
+        figures(odd(), marked([1], [0], ["a"]))
+
+
+def test_a_metric_that_fails_is_named() -> None:
+    """As every part's code is."""
+    broken = type("Broken", (Macro,), {"metrics": lambda self, marked: {}["gone"]})
+    with pytest.raises(PartError, match=r"Broken\.metrics"):
+        figures(broken(), marked([1], [0], ["a"]))
