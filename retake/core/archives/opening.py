@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -89,7 +89,7 @@ class Archive(ABC):
             raise VideoError(f"There is no '{name}' in {self.path}.", hint=self._alike(name))
         return self.members[name]
 
-    def pieces(self, name: str, size: int = 2**20) -> Iterator[bytes]:
+    def pieces(self, name: str, size: int = 2**20) -> Generator[bytes, None, None]:
         """The content of one file, in pieces of at most `size` bytes.
 
         Once the last piece is there, a file of a zip is known to be what was packed.
