@@ -4,6 +4,7 @@ Knows nothing of models: frames come upright, in RGB, at native size, with their
 """
 
 from retake.video.ahead import ReadAhead
+from retake.video.archive import unpacked
 from retake.video.available import ReaderStatus, readers
 from retake.video.base import BadFrame, VideoReader
 from retake.video.opening import open_video
@@ -18,4 +19,5 @@ __all__ = [
     "open_video",
     "plan_samples",
     "readers",
+    "unpacked",
 ]
