@@ -1,7 +1,7 @@
 """A miniature of LongVideoBench as it is distributed: four videos to validate on, two to test on.
 
 The layout is that of longvideobench/LongVideoBench on the hub: `lvb_val.json` and
-`lvb_test_wo_gt.json` (17 fields an entry; the test split lacks `correct_choice`), the same as
+`lvb_test_wo_gt.json` (16 fields an entry; the test split lacks `correct_choice`), the same as
 parquet with `option0` … `option4`, "N/A" for those that are not there and no `level`, and one tar
 archive of subtitles and one of videos, the latter in parts. Subtitles are in both published forms,
 and those of a short clip are of the whole video that it was cut from. Videos are shorter than
