@@ -1,13 +1,14 @@
 """Which letter a model chose, by the rule of whoever published the number to compare with.
 
 The idea: papers differ by points because their scripts read answers differently. So each script's
-reading is a rule of its own, oddities included, and what no rule of a script can read is not
+reading is a rule of its own, oddities included, and what no letter can be read from is not
 guessed at here: a protocol says what becomes of it (`retake.datasets.protocols`).
+`docs/datasets/differences.md` says where the rules part.
 
-Sources: BradyFU/Video-MME evaluation/eval_your_results.py; JUNJIE99/MLVU
-video_chat/choice_bench.py and Evaluation_Test/test_bench.py; THUDM/LVBench
-lvbench/utils/answer_util.py; SCZwangxiao/video-ReTaKe retake/infer_eval.py; lmms-eval 0.2.4,
-0.7.1 and 0.7.3, lmms_eval/tasks.
+Sources: BradyFU/Video-MME evaluation/eval_your_results.py; MLVU
+evaluation/multiple_choice_evaluation/choice_bench.py, video_chat/choice_bench.py and
+Evaluation_Test/test_bench.py of JUNJIE99/MLVU; THUDM/LVBench lvbench/utils/answer_util.py;
+SCZwangxiao/video-ReTaKe retake/infer_eval.py; lmms-eval 0.2.4, 0.7.1 and 0.7.3, lmms_eval/tasks.
 """
 
 import re
@@ -88,13 +89,19 @@ def _first_capital(
 
 
 def _before_bracket(answer: str, options: Sequence[str], trim: bool) -> str | None:
-    """All that stands before the first ")", if that is one letter: the prompt ended with "("."""
+    """All that stands before the first ")", if that is one letter.
+
+    The prompt ended with "(": of a model that writes it once more nothing is read.
+    """
     text = answer.strip().split(")")[0]
     return _one_letter(text.strip() if trim else text)
 
 
 def _at_bracket(answer: str, options: Sequence[str]) -> str | None:
-    """The character before the first ")"; without one the whole answer, if it is one letter."""
+    """The character before the first ")"; without one the whole answer, if it is one letter.
+
+    "B", "B) a dog" and "(B) a dog" are read, "B." and "The answer is B" are not.
+    """
     text = answer.strip()
     head, bracket, _ = text.partition(")")
     return _one_letter(head[-1:] if bracket else text)
@@ -116,25 +123,14 @@ def _one_letter(text: str) -> str | None:
 _FORMS = (("({})", 6), ("{}.", 5), ("{}:", 4), ("{})", 3), ("{} ", 2))
 _START, _END, _AFTER_PHRASE, _ANYWHERE = 10, 9, 7, 0
 
-#: Spoken before a choice; found in lower case.
+#: Spoken before a choice, in lower case. Of each only its first place in an answer counts, so that
+#: a longer one is not idle beside the shorter one in it.
 _CUES = (
-    "answer is",
-    "correct answer is",
-    "best answer is",
-    "correct option is",
-    "best option is",
-    "choice is",
-    "i choose",
-    "i select",
-    "i pick",
-    "옵션",
-    "정답은",
-    "답은",
-    "답:",
-    "答案是",
-    "答案为",
-    "选",
-    "答えは",
+    *(f"{the}{best}answer is" for the in ("", "the ") for best in ("", "correct ", "best ")),
+    *(f"{the}{best}option is" for the in ("", "the ") for best in ("correct ", "best ")),
+    *(f"{the}{best}choice is" for the in ("", "the ") for best in ("", "correct ")),
+    *("my answer is", "my choice is", "i choose", "i select", "i pick"),
+    *("옵션", "정답은", "답은", "답:", "答案是", "答案为", "选", "答えは"),
 )
 
 
@@ -187,31 +183,45 @@ def _bracketed_or_last(answer: str, options: Sequence[str]) -> str | None:
         return None
     said = text.lower()
     places = {
-        letter: said.rfind(option.lower()) for letter, option in zip(letters, options, strict=True)
+        letter: said.rfind(option.lower()) for letter, option in zip(letters, options, strict=False)
     }
     found = [letter for letter, place in places.items() if place >= 0]
     return max(found, key=lambda letter: places[letter]) if found else None
 
 
-_VIDEOMME = partial(_first_capital, phrases=_RUN_TOGETHER, letters="ABCD")
-_LONGVIDEOBENCH = partial(_first_capital, phrases=_PHRASES, letters="ABCDE")
+_VIDEOMME = Rule(
+    partial(_first_capital, phrases=_RUN_TOGETHER, letters="ABCD"),
+    "ABCD",
+    "Video-MME, evaluation/eval_your_results.py; lmms-eval to 0.7.1",
+)
+_MLVU = Rule(
+    _at_bracket,
+    LETTERS,
+    "MLVU, evaluation/multiple_choice_evaluation/choice_bench.py; lmms-eval to 0.7.1",
+)
+_LONGVIDEOBENCH = Rule(
+    partial(_first_capital, phrases=_PHRASES, letters="ABCDE"),
+    "ABCDE",
+    "lmms-eval since 0.3.0, tasks/longvideobench/utils.py, after the benchmark's author",
+)
 _LMMS_EVAL = Rule(
-    partial(_ranked, letters="ABCD"), "ABCD", "lmms-eval 0.7.3, tasks/_task_utils/mcq_extract.py"
+    partial(_ranked, letters="ABCD"),
+    "ABCD",
+    "lmms-eval since 0.7.2, tasks/_task_utils/mcq_extract.py",
 )
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "videomme": Rule(_VIDEOMME, "ABCD", "Video-MME, evaluation/eval_your_results.py"),
-        "mlvu": Rule(
+        "videomme": _VIDEOMME,
+        "mlvu": _MLVU,
+        "mlvu-videochat": Rule(
             partial(_before_bracket, trim=False), LETTERS, "MLVU, video_chat/choice_bench.py"
         ),
         "mlvu-test": Rule(
             partial(_before_bracket, trim=True), LETTERS, "MLVU, Evaluation_Test/test_bench.py"
         ),
         "lvbench": Rule(_first_character, LETTERS, "LVBench, lvbench/utils/answer_util.py"),
-        "longvideobench": Rule(
-            _LONGVIDEOBENCH, "ABCDE", "its author's, lmms-eval tasks/longvideobench/utils.py"
-        ),
+        "longvideobench": _LONGVIDEOBENCH,
         "retake": Rule(
             partial(_first_capital, phrases=_PHRASES, letters="ABCD"),
             "ABCD",
@@ -220,21 +230,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "lmms-eval-videomme": _LMMS_EVAL,
         "lmms-eval-mlvu": _LMMS_EVAL,
         "lmms-eval-lvbench": _LMMS_EVAL,
-        "lmms-eval-longvideobench": Rule(
-            _LONGVIDEOBENCH, "ABCDE", "lmms-eval since 0.3.0, tasks/longvideobench/utils.py"
-        ),
-        "lmms-eval-0.7.1-videomme": Rule(
-            _VIDEOMME, "ABCD", "lmms-eval to 0.7.1, tasks/videomme/utils.py"
-        ),
-        "lmms-eval-0.7.1-mlvu": Rule(
-            _at_bracket, LETTERS, "lmms-eval to 0.7.1, tasks/mlvu/utils.py"
-        ),
-        "lmms-eval-0.7.1-lvbench": Rule(
-            _VIDEOMME, "ABCD", "lmms-eval to 0.7.1, tasks/lvbench/utils.py"
-        ),
+        "lmms-eval-longvideobench": _LONGVIDEOBENCH,
+        "lmms-eval-0.7.1-videomme": _VIDEOMME,
+        "lmms-eval-0.7.1-mlvu": _MLVU,
+        "lmms-eval-0.7.1-lvbench": _VIDEOMME,
         "lmms-eval-0.2.4-longvideobench": Rule(
-            _bracketed_or_last, "ABCDE", "lmms-eval to 0.2.4, tasks/longvideobench/utils.py"
+            _bracketed_or_last, LETTERS, "lmms-eval to 0.2.4, tasks/longvideobench/utils.py"
         ),
-        "lenient": Rule(lenient, LETTERS, "ours: any common wording, and no guess"),
+        "lenient": Rule(lenient, LETTERS, "ours, retake/datasets/lenient.py"),
     }
 )

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import attrs
 
 from retake.core.benchmark import Marked, Sample
-from retake.core.errors import unknown_name
+from retake.core.errors import UsageError, unknown_name
 from retake.datasets.extraction import LETTERS, RULES, extract
 from retake.datasets.prompts import PROMPTS, phrased
 
@@ -128,6 +128,12 @@ def resolve(
     """
     known = PROTOCOLS[benchmark]
     if protocol not in known:
+        if any(protocol in others for others in PROTOCOLS.values()):
+            raise UsageError(
+                f"There is no protocol '{protocol}' for {benchmark}: its source has none.",
+                hint=f"There is: {', '.join(known)}. Or take one of those and change its "
+                "prompt, extraction, unparsed or average.",
+            )
         raise unknown_name(f"protocol of {benchmark}", protocol, known)
     given = {"prompt": prompt, "extraction": extraction, "unparsed": unparsed, "average": average}
     allowed: Mapping[str, Sequence[str] | Mapping[str, object]] = {
