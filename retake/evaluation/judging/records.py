@@ -14,6 +14,7 @@ from typing import TypeVar
 import attrs
 
 from retake.core.config import strict_converter
+from retake.core.options import at_least, between, optional
 from retake.evaluation.journal import Journal
 
 JUDGEMENTS = "judgements.jsonl"
@@ -34,10 +35,10 @@ class Judge:
         max_tokens: of a reply, at most; None: as many as the endpoint allows.
     """
 
-    model: str
-    temperature: float = 0.0
+    model: str = attrs.field(validator=attrs.validators.min_len(1))
+    temperature: float = attrs.field(default=0.0, converter=float, validator=between(0, 2))
     seed: int | None = None
-    max_tokens: int | None = None
+    max_tokens: int | None = attrs.field(default=None, validator=optional(at_least(1)))
 
 
 @attrs.frozen

@@ -1,0 +1,595 @@
+"""Answers are judged by an endpoint that misbehaves: what is kept, asked again, and given up."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from retake.core.errors import RunFolderError, UsageError
+from retake.evaluation.judging.asking import IN_A_ROW, LONGEST_REPLY
+from retake.evaluation.judging.cache import Cache, cache_folder
+from retake.evaluation.judging.errors import JudgeError
+from retake.evaluation.judging.folder import JudgeFolder
+from retake.evaluation.judging.judging import Asked, Judged, estimate, judge_run
+from retake.evaluation.judging.planning import cases_of
+from retake.evaluation.judging.records import (
+    Judge,
+    messages_digest,
+    read_judge_failures,
+    read_judgements,
+)
+from retake.evaluation.judging.tally import Listener
+from retake.evaluation.locking import FolderLock
+from retake.evaluation.records import read_run
+from tests.evaluation.judging.conftest import KEY
+from tests.evaluation.judging.essays import Essays
+from tests.evaluation.judging.runs import essays_run, said
+from tests.evaluation.judging.server import (
+    GOOD,
+    Answered,
+    Request,
+    Server,
+    in_turn,
+    refuses,
+    says,
+    sends,
+)
+
+JUDGE = Judge("judge")
+ESSAYS = ["q000", "q001", "q002", "q004", "q005", "q006", "q008", "q009", "q010"]
+
+Serve = Callable[..., Server]
+Quickly = Callable[..., Asked]
+
+pytestmark = pytest.mark.usefixtures("key")
+
+
+def judged(folder: Path, asked: Asked, benchmark: Essays | None = None, **more: Any) -> Judged:
+    """Judge a run."""
+    judge = more.pop("judge", JUDGE)
+    return judge_run(read_run(folder), benchmark or Essays(), judge, asked, **more)
+
+
+def test_every_essay_is_judged_once(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """Each is asked as the benchmark says; what is kept says all that decides it."""
+    server = serve()
+    found = judged(folder, quickly(server))
+    assert (found.cases, found.tally.judged, found.failures) == (9, 9, {})
+    assert list(read_judgements(folder)) == ESSAYS
+    for request, sample in zip(server.requests, ESSAYS, strict=True):
+        assert request.body == {
+            "model": "judge",
+            "temperature": 0.0,
+            "messages": [
+                {"role": "system", "content": Essays().rubric},
+                {"role": "user", "content": f"Essay {int(sample[1:])}?\n{said(sample)}"},
+            ],
+        }
+        assert request.key == KEY
+    last = read_judgements(folder)["q010"]
+    assert last.aspects == {"accuracy": 4.0, "style": 3.0}
+    assert (last.reply, last.judge, last.served) == (GOOD, JUDGE, "judge-2024-04-09")
+    assert (last.host, last.attempts) == (server.host, 1)
+    assert (last.prompt_tokens, last.completion_tokens) == (100, 10)
+    assert last.messages_sha256 == messages_digest(server.requests[-1].body["messages"])
+    rubrics = {each.rubric_sha256 for each in read_judgements(folder).values()}
+    assert len(rubrics) == 1
+    assert (found.tally.prompt_tokens, found.tally.completion_tokens) == (900, 90)
+    assert found.tally.requests == 9
+
+
+def test_what_is_judged_is_not_asked_again(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    server = serve()
+    judged(folder, quickly(server))
+    before = (folder / "judgements.jsonl").read_bytes()
+    again = judged(folder, quickly(server))
+    assert len(server.requests) == 9
+    assert (folder / "judgements.jsonl").read_bytes() == before
+    assert (len(again.judgements), again.tally.requests) == (9, 0)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refuses(429),
+        refuses(408),
+        refuses(409),
+        refuses(500),
+        refuses(503),
+        refuses(529),
+        Answered(b"<html>bad gateway</html>", status=502, kind="text/html"),
+        Answered(silent=True),
+        Answered(says().body, cut=True),
+        Answered(b'{"choices": [', kind="application/json"),
+        Answered(b"\xff\xfe\x00", kind="application/json"),
+        Answered(b"", kind="application/json"),
+        Answered(b"<html>log in</html>", kind="text/html"),
+        sends(None),
+        sends([]),
+        sends("reply"),
+        sends({}),
+        sends({"choices": []}),
+        sends({"choices": None}),
+        sends({"choices": [None]}),
+        sends({"choices": [{"message": None}]}),
+        sends({"choices": [{"message": {"content": 4}}]}),
+        sends({"choices": {"message": {"content": GOOD}}}),
+        sends({"error": {"message": "overloaded"}}),
+        says(None),
+    ],
+    ids=lambda answer: f"{answer.status}-{answer.kind[-5:]}-{answer.body[-28:]!r}",
+)
+def test_trouble_passes(
+    folder: Path, serve: Serve, quickly: Quickly, waits: list[float], trouble: Answered
+) -> None:
+    """Whatever came back instead of a reply: after a wait that doubles it is asked again."""
+    server = serve(in_turn(trouble, trouble))
+    found = judged(folder, quickly(server))
+    assert (len(found.judgements), found.failures) == (9, {})
+    assert waits == [1.0, 2.0]
+    assert len(server.requests) == 11
+    assert server.requests[0].text == server.requests[2].text
+    assert found.judgements["q000"].attempts == 3
+
+
+def test_a_reply_of_another_type_is_one(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """Some servers call their JSON plain text."""
+    found = judged(folder, quickly(serve(in_turn(attrs.evolve(says(), kind="text/plain")))))
+    assert len(found.judgements) == 9
+    assert found.judgements["q000"].aspects == {"accuracy": 4.0, "style": 3.0}
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        "I would rather not say.",
+        "",
+        '{"accuracy": 4}',
+        '{"accuracy": 4, "style": 11}',
+        '{"accuracy": "good", "style": 3}',
+        '{"accuracy": 4, "style": 3',
+        '{"accuracy": NaN, "style": 3}',
+        f"{GOOD[:-1]}, {'!' * LONGEST_REPLY}",
+    ],
+    ids=["no-json", "nothing", "key-missing", "out-of-range", "word", "cut", "nan", "very-long"],
+)
+def test_useless_replies_are_asked_again(
+    folder: Path, serve: Serve, quickly: Quickly, waits: list[float], useless: str
+) -> None:
+    """At once, as nobody is overloaded; their tokens are counted, since they are paid."""
+    server = serve(in_turn(says(useless)))
+    found = judged(folder, quickly(server))
+    assert (len(found.judgements), waits) == (9, [])
+    first = found.judgements["q000"]
+    assert (first.attempts, first.prompt_tokens, first.completion_tokens) == (2, 200, 20)
+    assert found.tally.prompt_tokens == 1000
+
+
+def test_long_replies_are_understood(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """A judge may think aloud at length; all of it is kept."""
+    text = f"{'Hm. ' * 20_000}{GOOD}"
+    found = judged(folder, quickly(serve(in_turn(then=says(text)))))
+    assert {each.reply for each in found.judgements.values()} == {text}
+
+
+def test_what_stays_useless_fails_alone(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """It is noted with the reply, the others are judged, and the next call tries it again."""
+
+    def script(request: Request) -> Answered:
+        return says("No." * 5000 if "q004" in request.text else GOOD)
+
+    server = serve(script)
+    found = judged(folder, quickly(server, retries=2), cache=Cache(cache_folder()))
+    assert sorted(found.judgements) == [name for name in ESSAYS if name != "q004"]
+    assert [request.text for request in server.requests].count(f"Essay 4?\n{said('q004')}") == 3
+    failure = found.failures["q004"]
+    assert failure == read_judge_failures(folder)["q004"]
+    assert failure.reason == "its reply cannot be understood: there is no JSON in it"
+    assert failure.attempts == 3
+    assert failure.reply is not None
+    assert failure.reply == ("No." * 5000)[:2000]
+    server.answers(in_turn())
+    again = judged(folder, quickly(server), cache=Cache(cache_folder()))
+    assert [request.text for request in server.requests] == [f"Essay 4?\n{said('q004')}"]
+    assert (len(again.judgements), again.failures) == (9, {})
+    assert read_judge_failures(folder) == {}
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_what_is_refused_fails_alone(
+    folder: Path, serve: Serve, quickly: Quickly, waits: list[float], status: int
+) -> None:
+    """A request that is too long, or not to be answered, is not sent twice."""
+    server = serve(in_turn(refuses(status, "This is too long.")))
+    found = judged(folder, quickly(server))
+    assert (len(found.judgements), waits, len(server.requests)) == (8, [], 9)
+    assert found.failures["q000"].reason == f"it answered {status}: This is too long"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (refuses(401, f"Wrong key {KEY}."), r"refuses the request: it answered 401: Wrong key"),
+        (refuses(403), r"403: no\.\nCheck the key"),
+        (refuses(404, "no such model"), r"404: no such model\.\nCheck the model, 'judge', and"),
+        (refuses(405), "refuses the request: it answered 405"),
+        (refuses(402), "has no credit left: it answered 402"),
+        (refuses(429, code="insufficient_quota"), "has no credit left: it answered 429"),
+        (refuses(429, retry_after="7200"), "asks to be left alone for 120 minutes"),
+    ],
+    ids=["401", "403", "404", "405", "402", "429-quota", "429-hours"],
+)
+def test_what_nobody_can_be_asked_ends_it(
+    folder: Path, serve: Serve, quickly: Quickly, waits: list[float], refusal: Answered, said: str
+) -> None:
+    """At once, with what was judged before kept; the key is not in what is said."""
+    server = serve(in_turn(says(), says(), then=refusal))
+    with pytest.raises(JudgeError, match=said) as caught:
+        judged(folder, quickly(server))
+    assert (len(server.requests), waits) == (3, [])
+    assert list(read_judgements(folder)) == ["q000", "q001"]
+    assert KEY not in str(caught.value)
+    # Not even where all that led to it is shown.
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("headers", "least"),
+    [
+        ({"retry_after": "7"}, 7.0),
+        ({"retry_after": "0"}, 1.0),
+        ({"retry_after": "0.25"}, 1.0),
+        ({"retry_after_ms": "30000"}, 30.0),
+        ({"retry_after": "soon"}, 1.0),
+        ({"retry_after": "-5"}, 1.0),
+        ({"retry_after": "nan"}, 1.0),
+    ],
+    ids=str,
+)
+def test_retry_after_is_honoured(
+    folder: Path,
+    serve: Serve,
+    quickly: Quickly,
+    waits: list[float],
+    headers: dict[str, str],
+    least: float,
+) -> None:
+    """An endpoint is left alone for as long as it asks, and never less than without asking."""
+    judged(folder, quickly(serve(in_turn(refuses(429, "slower", **headers)))))
+    assert len(waits) == 1
+    assert least <= waits[0] <= 1.1 * least
+
+
+def test_retry_after_may_be_a_date(
+    folder: Path, serve: Serve, quickly: Quickly, waits: list[float]
+) -> None:
+    when = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
+    judged(folder, quickly(serve(in_turn(refuses(503, retry_after=when)))))
+    assert 30 < waits[0] <= 44
+
+
+def test_slow_replies_time_out(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """A request has so many seconds as a whole; then it is sent again."""
+    slow = attrs.evolve(says(), after=30.0)
+    server = serve(in_turn(slow, slow))
+    found = judged(folder, quickly(server, timeout=0.3))
+    assert (len(found.judgements), found.judgements["q000"].attempts) == (9, 3)
+
+
+def test_what_is_always_slow_fails(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    def script(request: Request) -> Answered:
+        return attrs.evolve(says(), after=30.0 if "q001" in request.text else 0.0)
+
+    found = judged(folder, quickly(serve(script), timeout=0.3, retries=1))
+    assert {name: each.reason for name, each in found.failures.items()} == {
+        "q001": "there was no reply within 0.3 s"
+    }
+
+
+def test_nobody_there(folder: Path, serve: Serve, quickly: Quickly, waits: list[float]) -> None:
+    """What was never reached is not tried for each answer; nothing counts as failed."""
+    server = serve()
+    asked = quickly(server, retries=3, concurrency=2)
+    server.close()
+    with pytest.raises(JudgeError, match=f"{server.host} cannot be reached: the connection failed"):
+        judged(folder, asked)
+    assert len(waits) <= 6
+    assert read_judge_failures(folder) == {}
+
+
+def test_what_works_no_more_ends_it(tmp_path: Path, serve: Serve, quickly: Quickly) -> None:
+    """An endpoint that is down for good is not asked for thousands of answers."""
+    folder = essays_run(tmp_path / "long", count=100)
+    server = serve(in_turn(*[says()] * 5, then=refuses(500, "down")))
+    with pytest.raises(JudgeError, match=f"{IN_A_ROW} answers in a row .*it answered 500: down"):
+        judged(folder, quickly(server, retries=1), Essays(count=100))
+    assert len(server.requests) == 5 + 2 * IN_A_ROW
+    assert (len(read_judgements(folder)), len(read_judge_failures(folder))) == (5, IN_A_ROW)
+    server.answers(in_turn())
+    found = judged(folder, quickly(server), Essays(count=100))
+    assert (found.tally.judged, found.failures) == (70, {})
+
+
+@pytest.mark.parametrize("limit", [1, 3, 8])
+def test_concurrency_is_limited(tmp_path: Path, serve: Serve, quickly: Quickly, limit: int) -> None:
+    """So many requests are under way at a time: never more, and so many where there is work."""
+    together = threading.Barrier(limit)
+    full = threading.Event()
+
+    def script(request: Request) -> Answered:
+        if not full.is_set():
+            together.wait(timeout=60)
+            full.set()
+        return refuses(500) if request.number % 5 == 4 else attrs.evolve(says(), after=0.005)
+
+    folder = essays_run(tmp_path / "wide", count=80)
+    server = serve(script)
+    found = judged(folder, quickly(server, concurrency=limit), Essays(count=80))
+    assert server.most == limit
+    assert len(found.judgements) == 60
+    assert sorted(read_judgements(folder)) == [each.id for each in _essays(80)]
+
+
+def _essays(count: int) -> list[Any]:
+    return [each for each in Essays(count=count).samples() if each.kind == "essay"]
+
+
+def test_cached_replies_ask_nothing(
+    tmp_path: Path, folder: Path, serve: Serve, quickly: Quickly
+) -> None:
+    """Another run with the same answers is judged by the same replies; another judge is not."""
+    server, cache = serve(), Cache(cache_folder())
+    judged(folder, quickly(server), cache=cache)
+    server.answers(in_turn())
+    twin = essays_run(tmp_path / "twin")
+    found = judged(twin, quickly(server), cache=cache)
+    assert (server.requests, found.tally.cached, found.tally.judged) == ([], 9, 9)
+    first, other = read_judgements(folder), read_judgements(twin)
+    for name in ESSAYS:
+        was = attrs.evolve(first[name], attempts=0, prompt_tokens=0, completion_tokens=0)
+        assert other[name] == was
+    others = (
+        Judge("other"),
+        Judge("judge", 0.5),
+        Judge("judge", seed=1),
+        Judge("judge", max_tokens=9),
+    )
+    for number, judge in enumerate(others):
+        apart = essays_run(tmp_path / f"apart-{number}")
+        judged(apart, quickly(server), judge=judge, cache=cache)
+        assert len(server.requests) == 9 * (number + 1)
+    judged(essays_run(tmp_path / "uncached"), quickly(server))
+    assert len(server.requests) == 9 * 5
+    assert len([each for each in cache_folder().rglob("*") if each.is_file()]) == 9 * 5
+
+
+def test_a_damaged_cache_is_asked_around(
+    tmp_path: Path, folder: Path, serve: Serve, quickly: Quickly
+) -> None:
+    """A file that is half there, or no reply, counts as missing, and is written anew."""
+    server, cache = serve(), Cache(cache_folder())
+    judged(folder, quickly(server), cache=cache)
+    files = sorted(each for each in cache_folder().rglob("*.json"))
+    whole = files[0].read_bytes()
+    for file, content in zip(files, (whole[:40], b"", b"[]", b'{"format": "x"}'), strict=False):
+        file.write_bytes(content)
+    server.answers(in_turn())
+    judged(essays_run(tmp_path / "twin"), quickly(server), cache=cache)
+    assert len(server.requests) == 4
+    assert {len(each.read_bytes()) for each in files} == {len(whole)}
+
+
+def test_a_cache_that_cannot_be_written_is_said(
+    tmp_path: Path, folder: Path, serve: Serve, quickly: Quickly
+) -> None:
+    """The judging goes on without it."""
+    (tmp_path / "file").write_text("in the way")
+    notes: list[str] = []
+    listener = _listener(notes)
+    found = judged(
+        folder, quickly(serve()), cache=Cache(tmp_path / "file" / "judge"), listener=listener
+    )
+    assert len(found.judgements) == 9
+    assert len(notes) == 1
+    assert notes[0].startswith("Replies are not kept for other runs: ")
+
+
+def test_the_same_question_is_paid_once(tmp_path: Path, serve: Serve, quickly: Quickly) -> None:
+    """Also where two answers are asked about in the same words at the same time."""
+    folder = essays_run(tmp_path / "run")
+    server = serve(lambda request: attrs.evolve(says(), after=0.05))
+    cache = Cache(cache_folder())
+    found = judged(folder, quickly(server, concurrency=4), _Alike(), cache=cache)
+    assert (len(server.requests), found.tally.judged, found.tally.cached) == (1, 9, 8)
+
+
+@attrs.frozen
+class _Alike(Essays):
+    def judging(self, sample: Any, answer: str) -> Any:
+        asked = [{"role": "user", "content": "Anything?"}]
+        return asked if super().judging(sample, answer) else None
+
+
+def test_a_changed_answer_is_asked_about_anew(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """And only that one; its newest judgement counts."""
+    server = serve()
+    judged(folder, quickly(server))
+    path = folder / "samples.jsonl"
+    path.write_text(path.read_text().replace(said("q005"), "Nobody is there."))
+    server.answers(in_turn(then=says('{"accuracy": 1, "style": 1}')))
+    found = judged(folder, quickly(server))
+    assert [request.text for request in server.requests] == ["Essay 5?\nNobody is there."]
+    assert found.judgements["q005"].aspects == {"accuracy": 1.0, "style": 1.0}
+    assert read_judgements(folder) == dict(found.judgements)
+
+
+def test_a_changed_rubric_is_asked_anew(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    server = serve()
+    judged(folder, quickly(server))
+    found = judged(folder, quickly(server), Essays(rubric="Be strict."))
+    assert len(server.requests) == 18
+    assert {each.rubric_sha256 for each in found.judgements.values()} != {None}
+
+
+@pytest.mark.parametrize(
+    ("judge", "said"),
+    [
+        (Judge("other"), "model: was judge, is other"),
+        (Judge("judge", 1.0), "temperature: was 0.0, is 1.0"),
+        (Judge("judge", seed=3), "seed: was none, is 3"),
+        (Judge("judge", max_tokens=64), "max_tokens: was none, is 64"),
+    ],
+    ids=["model", "temperature", "seed", "max-tokens"],
+)
+def test_another_judge_is_refused_and_may_begin_anew(
+    folder: Path, serve: Serve, quickly: Quickly, judge: Judge, said: str
+) -> None:
+    """Marks of two judges are not mixed; those of the first are set aside, not lost."""
+    server = serve()
+    judged(folder, quickly(server))
+    before = (folder / "judgements.jsonl").read_bytes()
+    for refused in (judged, _estimated):
+        with pytest.raises(UsageError, match=f"another judge: {said}") as caught:
+            refused(folder, quickly(server), judge=judge)
+        assert "--anew" in str(caught.value)
+    assert len(server.requests) == 9
+    for number in (1, 2):
+        found = judged(folder, quickly(server), judge=judge, anew=True)
+        assert len(server.requests) == 9 * (number + 1)
+        assert {each.judge for each in found.judgements.values()} == {judge}
+        aside = f"judgements.before-{number}.jsonl"
+        assert found.notes == (f"judgements.jsonl is {aside} now",)
+        assert (folder / aside).exists()
+    assert (folder / "judgements.before-1.jsonl").read_bytes() == before
+
+
+def _estimated(folder: Path, asked: Asked, judge: Judge) -> Any:
+    return estimate(read_run(folder), Essays(), judge, asked)
+
+
+def test_another_host_is_said(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """A server that moved goes on; each line says where it was judged."""
+    first = serve(in_turn(*[says()] * 4, then=refuses(401)))
+    with pytest.raises(JudgeError):
+        judged(folder, quickly(first))
+    second, notes = serve(), list[str]()
+    found = judged(folder, quickly(second), listener=_listener(notes))
+    assert notes == [f"Judgements that are there are from {first.host}; {second.host} goes on."]
+    hosts = [each.host for each in found.judgements.values()]
+    assert hosts == [first.host] * 4 + [second.host] * 5
+
+
+def test_a_seed_moves_on(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """The same seed would only bring the same useless reply back."""
+    server = serve(in_turn(says("?"), says("?")))
+    judge = Judge("judge", temperature=0.7, seed=10, max_tokens=50)
+    judged(folder, quickly(server), judge=judge)
+    assert [request.body["seed"] for request in server.requests[:4]] == [10, 11, 12, 10]
+    assert {request.body["max_tokens"] for request in server.requests} == {50}
+    assert {request.body["temperature"] for request in server.requests} == {0.7}
+
+
+def test_a_run_in_progress(tmp_path: Path, serve: Serve, quickly: Quickly) -> None:
+    """What is answered is judged; later the rest."""
+    server = serve()
+    early = essays_run(tmp_path / "run", answered=5)
+    found = judged(early, quickly(server))
+    assert sorted(found.judgements) == ["q000", "q001", "q002", "q004"]
+    late = essays_run(tmp_path / "late")
+    (early / "samples.jsonl").write_bytes((late / "samples.jsonl").read_bytes())
+    judged(early, quickly(server))
+    assert len(server.requests) == 9
+
+
+def test_one_writer(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """A second judge is refused; the run itself may be written at the same time."""
+    said = "is being judged by another process"
+    with JudgeFolder(folder, JUDGE), pytest.raises(RunFolderError, match=said):
+        judged(folder, quickly(serve()))
+    with FolderLock(folder):
+        assert len(judged(folder, quickly(serve())).judgements) == 9
+
+
+def test_half_a_line_is_repaired(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """What a cut left is dropped, said, and asked anew."""
+    server = serve()
+    judged(folder, quickly(server))
+    path = folder / "judgements.jsonl"
+    path.write_bytes(path.read_bytes()[:-7])
+    server.answers(in_turn())
+    found = judged(folder, quickly(server))
+    assert found.notes == ("judgements.jsonl: the last line was half-written and was dropped",)
+    assert [request.text for request in server.requests] == [f"Essay 10?\n{said('q010')}"]
+    assert len(path.read_text().splitlines()) == 9
+
+
+def test_estimating_asks_nothing(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """Nothing is asked or written, and no key is needed."""
+    server, cache = serve(in_turn(*[says()] * 3, then=refuses(401))), Cache(cache_folder())
+    with pytest.raises(JudgeError):
+        judged(folder, quickly(server), cache=cache)
+    before = {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+    run, asked = read_run(folder), attrs.evolve(quickly(server), key_variable="NOT_SET")
+    server.answers(in_turn())
+    found = estimate(run, Essays(), JUDGE, asked, cache=cache)
+    sizes = [case.characters for case in cases_of(run, Essays())]
+    assert (found.cases, found.judged, found.cached, found.requests) == (9, 3, 0, 6)
+    assert found.characters == sum(sizes[3:])
+    anew = estimate(run, Essays(), JUDGE, asked, cache=cache, anew=True)
+    assert (anew.judged, anew.cached, anew.requests) == (0, 3, 6)
+    assert server.requests == []
+    assert {each: each.read_bytes() for each in folder.rglob("*") if each.is_file()} == before
+
+
+def test_the_key_is_nowhere(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """Not where the endpoint quotes it: in replies, refusals, or the model's name."""
+
+    def script(request: Request) -> Answered:
+        if request.number == 1:
+            return refuses(500, f"Who is {KEY}?")
+        if request.number == 2:
+            return says(f"Not {KEY}.")
+        if request.number == 3:
+            return refuses(400, f"Bad {KEY}")
+        answer = json.loads(says(f"{KEY} {GOOD}").body)
+        return sends({**answer, "model": f"m-{KEY}"})
+
+    notes: list[str] = []
+    listener = _listener(notes)
+    found = judged(folder, quickly(serve(script)), cache=Cache(cache_folder()), listener=listener)
+    assert (len(found.judgements), len(found.failures)) == (8, 1)
+    assert notes == ["q000: it answered 500: Who is [key]?"]
+    files = [*folder.rglob("*"), *cache_folder().rglob("*")]
+    texts = [each.read_text() for each in files if each.is_file()]
+    assert sum("[key]" in text for text in texts) == 2 + 8
+    assert not any(KEY in text for text in texts)
+    assert KEY not in repr(found)
+
+
+def test_halves_of_characters_are_replaced(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """A model may answer half a surrogate pair, which no request can carry; a reply may, too."""
+    path = folder / "samples.jsonl"
+    path.write_text(path.read_text().replace(said("q000"), "\\ud83d and \\ud83d\\ude00"))
+    server = serve(in_turn(says(f"\udc00 {GOOD}")))
+    found = judged(folder, quickly(server))
+    assert server.requests[0].text == "Essay 0?\n\ufffd and \U0001f600"
+    assert len(found.judgements) == 9
+    assert found.judgements["q000"].aspects["accuracy"] == 4.0
+
+
+def _listener(notes: list[str]) -> Any:
+    class Noting(Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+        def waits(self, sample: str, reason: str, seconds: float) -> None:
+            notes.append(f"{sample}: {reason}")
+
+    return Noting()
