@@ -53,8 +53,10 @@ def read_srt(path: str | Path, *, encoding: str = "utf-8") -> tuple[Line, ...]:
     source = Path(path)
     rows = decoded(_content(source), source, encoding).split("\n")
     starts = [number for number, row in enumerate(rows) if _TIMED.match(row)]
-    if not starts and any(row.strip() for row in rows):
-        raise UsageError(f"'{source}' holds no subtitles: no line has times ('-->').")
+    if not starts:
+        if any(row.strip() for row in rows):
+            raise UsageError(f"'{source}' holds no subtitles: no line has times ('-->').")
+        return ()
     ends = [*starts[1:], len(rows)]
     return tuple(_srt_line(source, rows, at, end) for at, end in zip(starts, ends, strict=True))
 
