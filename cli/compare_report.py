@@ -35,6 +35,9 @@ def show(compared: dict[str, Any], groups: Sequence[str], console: Console) -> N
     console.print(labelled(_facts(compared)))
     console.print()
     console.print(_side_by_side(compared["pairs"]))
+    if any(run["metrics"] for run in compared["runs"]):
+        console.print()
+        console.print(_metrics(compared["runs"]))
     for name in groups:
         if any(len(rows_of(pair, name)) > 1 for pair in compared["pairs"]):
             console.print()
@@ -68,6 +71,19 @@ def _facts(compared: dict[str, Any]) -> Iterator[tuple[str, str]]:
         f"{scores.accuracy(overall)} of {units.count(overall['questions'])} questions about "
         f"{units.count(overall['videos'])} videos · chance {scores.share(overall['chance'])}",
     )
+
+
+def _metrics(runs: Sequence[dict[str, Any]]) -> Table:
+    """The benchmark's own figures, runs across; a run that has more by now has none."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("Metric")
+    for run in runs:
+        table.add_column(run["name"], justify="right")
+    found = [{metric["name"]: metric for metric in run["metrics"]} for run in runs]
+    for name in dict.fromkeys(name for metrics in found for name in metrics):
+        held = (metrics.get(name) for metrics in found)
+        table.add_row(name, *("–" if metric is None else scores.figure(metric) for metric in held))
+    return table
 
 
 def _side_by_side(pairs: Sequence[dict[str, Any]]) -> Table:

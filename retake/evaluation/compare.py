@@ -17,6 +17,7 @@ from retake.evaluation.coding import Alike, changed_code
 from retake.evaluation.differing import changed
 from retake.evaluation.given import check_different
 from retake.evaluation.records import RunRecords, SampleRecord
+from retake.evaluation.results import read_results
 
 FORMAT = "retake.comparison/1"
 
@@ -44,11 +45,12 @@ def compare(
         seed: of the bootstrap; the same seed gives the same numbers.
 
     Returns:
-        "runs": each one's name, folder, "samples", "samples_total" and "summary" of all that it
-        answered. "pairs": for each other run "run", "baseline", "common" samples, those
-        "only_run" and "only_baseline" have; "overall", "kinds" and "groups" as a summary has
-        them, but differences: "accuracy" of the run less "baseline_accuracy" is "difference",
-        with "low", "high", "p", "p_mcnemar" and "p_corrected" (Holm's, over all comparisons of
+        "runs": each one's name, folder, "samples", "samples_total", "summary" of all that it
+        answered, and the benchmark's own "metrics" as `results.json` has them. "pairs": for each
+        other run "run", "baseline", "common" samples, those "only_run" and "only_baseline" have;
+        "overall", "kinds" and "groups" as a summary has them, but differences: "accuracy" of the
+        run less "baseline_accuracy" is "difference", with "low", "high", "p", "p_mcnemar" and
+        "p_corrected" (Holm's, over all comparisons of
         the same breakdown); "costs" of the common samples, and their "ratio"; what differs
         between the two "configuration"s and between the options of their "benchmark"; and the
         "code" that both were taken from and that held something else, by file: both SHA-256.
@@ -253,6 +255,7 @@ def _run(run: RunRecords, name: str) -> dict[str, Any]:
         "samples": len(run.samples),
         "samples_total": run.header.samples_total,
         "summary": summary.summarise(run.samples, run.videos),
+        "metrics": list((read_results(run) or {}).get("metrics", ())),
         "config": run.header.config,
     }
 

@@ -94,7 +94,8 @@ def read_results(run: RunRecords) -> dict[str, Any] | None:
         ) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         return None
-    return data if data.get("answered") == len(run.samples) else None
+    same = (data.get("answered"), data.get("failed")) == (len(run.samples), run.failed)
+    return data if same else None
 
 
 def _judges(judgements: Any) -> dict[str, int]:

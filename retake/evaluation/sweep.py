@@ -26,6 +26,7 @@ from retake.evaluation.journal import Journal
 from retake.evaluation.locking import FolderLock
 from retake.evaluation.matching import is_settled
 from retake.evaluation.records import RunHeader, RunRecords, is_run, read_run
+from retake.evaluation.results import read_results, write_results
 from retake.evaluation.running import OF_ONE_VIDEO, Run, at_hand, by_video, header_of, reason_of
 from retake.evaluation.sources import Sources
 from retake.evaluation.sweep_folder import CellFailure, SweepRecords
@@ -79,7 +80,11 @@ def sweep(
         _make(folder / "cells")
         Journal(folder / sweep_folder.FAILURES).repair()
         _Sweeping(folder, plan, load, watcher or Watcher()).run()
-        return sweep_folder.read_sweep(folder)
+        found = sweep_folder.read_sweep(folder)
+        for run in found.runs.values():
+            if run.samples and read_results(run) is None:
+                write_results(run, plan.benchmark[1])
+        return found
 
 
 def _make(folder: Path) -> None:

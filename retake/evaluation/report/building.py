@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from retake.evaluation.report import about, curves, sections
+from retake.evaluation.report import about, curves, metrics, sections
 from retake.evaluation.report.differences import differences
 from retake.evaluation.report.document import Fact, Page
 from retake.evaluation.report.gathering import Gathered, gather
@@ -46,6 +46,7 @@ def build(folders: Sequence[Path]) -> Page:
         facts=tuple(_facts(gathered, order)),
         notices=tuple(_notices(gathered)),
         sections=(
+            *metrics.own_figures(views),
             *(sections.one_run(views[0]) if len(views) == 1 else ()),
             *sections.results(views, order),
             *curves.accuracy(views, made, order),

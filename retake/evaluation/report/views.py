@@ -12,6 +12,7 @@ import attrs
 from retake.evaluation.records import RunRecords
 from retake.evaluation.report.scales import share_text
 from retake.evaluation.report.wording import MISSING, seconds_long
+from retake.evaluation.results import read_results
 from retake.evaluation.summary import costs, split, summarise
 
 Score = Mapping[str, Any]
@@ -32,6 +33,8 @@ class RunView:
         summary: as `summary.summarise` has it.
         samples: the lines of its answers, as mappings.
         failure: why a sweep gave it up, or None.
+        metrics: the benchmark's own figures, as `results.json` has them; none where that is not
+            written, or older than the run's last answer.
     """
 
     name: str
@@ -41,6 +44,7 @@ class RunView:
     summary: Mapping[str, Any]
     samples: Sequence[Mapping[str, Any]] = ()
     failure: str | None = None
+    metrics: Sequence[Mapping[str, Any]] = ()
 
     @property
     def overall(self) -> Score | None:
@@ -109,7 +113,10 @@ def view(name: str, method: str, records: RunRecords | None, ratio: float | None
         return RunView(name, method, ratio, None, summarise([]))
     ratio = measured_ratio(records) if ratio is None else ratio
     samples = [attrs.asdict(sample, recurse=False) for sample in records.samples]
-    return RunView(name, method, ratio, records, summarise(samples, records.videos), samples)
+    results = read_results(records)
+    metrics = results["metrics"] if results else ()
+    summary = summarise(samples, records.videos)
+    return RunView(name, method, ratio, records, summary, samples, metrics=metrics)
 
 
 def measured_ratio(records: RunRecords) -> float | None:
