@@ -48,6 +48,7 @@ class VideoFinder:
         self.root = Path(root).expanduser()
         self.places = tuple(places)
         self.suffixes = frozenset(suffix.lower() for suffix in suffixes)
+        self._places = [PurePosixPath(place).parts for place in self.places]
 
     def find(self, name: str) -> Path | None:
         """Where a file is; None where it is not.
@@ -123,10 +124,9 @@ class VideoFinder:
 
     def _place(self, entry: Entry) -> int:
         """Which of the places it is in; behind the last where it is in none."""
-        ways = [entry.path.relative_to(self.root).as_posix()]
-        if entry.archive is not None:
-            ways.append(entry.path.relative_to(entry.archive).as_posix())
-        for number, place in enumerate(self.places):
-            if any(way.startswith(f"{place.rstrip('/')}/") for way in ways):
+        for number, place in enumerate(self._places):
+            length = len(place)
+            within = entry.parts[entry.depth : entry.depth + length]
+            if place == entry.parts[:length] or place == within:
                 return number
         return len(self.places)

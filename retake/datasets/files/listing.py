@@ -27,6 +27,7 @@ class Entry:
         rank: 0 for a file, 1 for a folder of pictures, 2 and 3 for the same in an archive.
         archive: the archive that it is in.
         bytes: its size, where it is in an archive.
+        depth: how many of the parts lead up to and include the archive; 0 where there is none.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Entry:
     rank: int
     archive: Path | None = None
     bytes: int | None = None
+    depth: int = 0
 
     @property
     def name(self) -> str:
@@ -134,12 +136,13 @@ def _look_into(
         if any(_is_hidden(part) for part in inside.parts):
             continue
         if inside.suffix.lower() in suffixes:
-            found = Entry(path / name, (*at, *inside.parts), 2, path, member.bytes)
+            found = Entry(path / name, (*at, *inside.parts), 2, path, member.bytes, len(at))
             listing.entries.append(found)
         elif pictures and inside.suffix.lower() in PICTURES and inside.parent.parts:
             folders[inside.parent] = folders.get(inside.parent, 0) + member.bytes
     for folder, size in folders.items():
-        listing.entries.append(Entry(path / folder, (*at, *folder.parts), 3, path, size))
+        found = Entry(path / folder, (*at, *folder.parts), 3, path, size, len(at))
+        listing.entries.append(found)
 
 
 def _are_pictures(names: list[str]) -> bool:
