@@ -73,7 +73,7 @@ class Published(Benchmark):
         """The folder that it was downloaded to.
 
         Raises:
-            UsageError: none is given.
+            UsageError: none is given, or it is not there.
         """
         if not self.root:
             raise UsageError(
@@ -81,7 +81,13 @@ class Published(Benchmark):
                 hint=f"Give the folder that it was downloaded to, with --benchmark-option "
                 f"root=DIR; docs/datasets/{self.name}.md says how to get it.",
             )
-        return Path(self.root).expanduser()
+        folder = Path(self.root).expanduser()
+        if not folder.is_dir():
+            raise UsageError(
+                f"{self.name} is not at '{folder}': there is no such folder.",
+                hint=f"docs/datasets/{self.name}.md says how to get it.",
+            )
+        return folder
 
     def parse(self, sample: Sample, answer: str) -> str | None:
         return self.rules.read(answer, sample.options)
