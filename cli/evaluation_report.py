@@ -165,9 +165,12 @@ def _unmarked(results: Mapping[str, Any]) -> str:
     if judged:
         by = ", ".join(f"{units.count(each)} by {name}" for name, each in judged.items())
         return f"{are} no score of their own: judged were {by}."
+    nothing = results["parsed"]["nothing"]
+    unread = f" Nothing could be read from {units.count(nothing)} of all." if nothing else ""
     return (
         f"{are} no score: what is right is hidden (`retake submission` writes what the "
-        "benchmark's server takes), or a judge must say (`retake judge`)."
+        "benchmark's server takes), a judge must say (`retake judge`), or what could not be read "
+        f"is left out.{unread}"
     )
 
 
