@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.harness import RESULTS, markdown
 
 _DOCS = Path(__file__).parent.parent / "docs"
-PAGES = (_DOCS / "performance.md", _DOCS / "results" / "scenes.md")
+PAGES = (_DOCS / "performance.md", _DOCS / "results" / "scenes.md", _DOCS / "reproduce.md")
 _BLOCK = re.compile(r"<!-- results: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
