@@ -14,13 +14,10 @@ from .options import (
     part_options,
     section_option,
 )
+from .workers import Crew, worker_options
 
 if TYPE_CHECKING:
     from retake.core.benchmark import Benchmark
-    from retake.core.config import RunConfig
-    from retake.evaluation.records import RunRecords
-
-    from .evaluation_progress import Shown
 
 #: Below presets, files and flags. Answers to benchmarks are short.
 DEFAULTS = {"generate": {"max_new_tokens": 32}}
@@ -81,6 +78,7 @@ DEFAULTS = {"generate": {"max_new_tokens": 32}}
     multiple=True,
     help="Any other setting of transformers' GenerationConfig; repeatable.",
 )
+@worker_options
 @part_options
 @configuration_options
 @section_option("--json", "as_json", section="Output", is_flag=True, help="One JSON document.")
@@ -93,6 +91,10 @@ def command(
     fail_fast: bool,
     batch: int,
     watch_each: bool,
+    workers: int | None,
+    launcher: str,
+    ray_address: str | None,
+    hang_timeout: float,
     as_json: bool,
     show_config: bool,
     **given: Any,
@@ -105,10 +107,11 @@ def command(
     """
     from retake import api
     from retake.evaluation.folder import check_place
-    from retake.evaluation.results import write_results
+    from retake.evaluation.results import read_results, write_results
 
     from . import configuration, evaluation_report
     from .console import print_json, stdout
+    from .evaluating import Evaluation
     from .evaluation_progress import Shown, evaluation_progress
     from .steps import configure, from_anywhere
 
@@ -118,25 +121,27 @@ def command(
     if show_config:
         click.echo(configuration.to_yaml(resolved), nl=False)
         return
-    named = find_benchmark(benchmark, given["benchmark_option"])
-    if output is None:
-        raise click.UsageError("Missing option '-o FOLDER': where the run is kept.")
-    folder = output.expanduser()
-    check_place(folder, resume=resume)
-    with evaluation_progress(Shown) as shown:
-        found = _evaluate(
-            folder,
-            named,
-            config,
-            resolved,
-            shown,
-            limit=limit,
-            batch=batch,
-            watch_each=watch_each,
-            resume=resume,
-            fail_fast=fail_fast,
-        )
-    results = write_results(found, named[1])
+    with Crew(resolved, workers, launcher, ray_address, hang_timeout) as crew:
+        if crew.is_helper():
+            return
+        named = find_benchmark(benchmark, given["benchmark_option"])
+        if output is None:
+            raise click.UsageError("Missing option '-o FOLDER': where the run is kept.")
+        folder = output.expanduser()
+        check_place(folder, resume=resume)
+        with evaluation_progress(Shown) as shown:
+            found = Evaluation(
+                folder=folder,
+                benchmark=named,
+                config=config,
+                resolved=resolved,
+                limit=limit,
+                batch=batch,
+                watch_each=watch_each,
+                resume=resume,
+                fail_fast=fail_fast,
+            ).run(crew, shown)
+    results = read_results(found) or write_results(found, named[1])
     if as_json:
         print_json(evaluation_report.document(found, results))
     else:
@@ -163,55 +168,3 @@ def find_benchmark(reference: str | None, pairs: Sequence[str]) -> "tuple[str, B
     options = {**part.get("options", {}), **given}
     made, _ = make_part(datasets, PartOptions(part["name"], options))
     return part["name"], made
-
-
-def _evaluate(
-    folder: Path,
-    named: "tuple[str, Benchmark]",
-    config: "RunConfig",
-    resolved: "RunConfig",
-    shown: "Shown",
-    *,
-    limit: int | None,
-    batch: int,
-    watch_each: bool,
-    resume: bool,
-    fail_fast: bool,
-) -> "RunRecords":
-    """Begin the run or go on with it, and answer what is pending."""
-    from retake.evaluation.folder import RunFolder, check_header
-    from retake.evaluation.matching import is_settled
-    from retake.evaluation.records import is_run, read_run
-    from retake.evaluation.running import Run, chosen, evaluate, header_of
-
-    from . import steps
-
-    named[1].make(shown.making)
-    samples = chosen(named[1], limit)
-    how: dict[str, Any] = {"limit": limit, "batch": batch, "watch_each": watch_each}
-    planned = header_of(folder, named, samples, resolved, **how)
-    # Before a model of many gigabytes is loaded for nothing.
-    check_header(folder, planned)
-    if is_run(folder):
-        found = read_run(folder)
-        if is_settled(found, resolved.model.path):
-            return found
-    model, _ = steps.load(config, shown.told)
-    header = header_of(folder, named, samples, model.config, model, **how)
-    with RunFolder(folder, header, resume=resume) as kept:
-        shown.begin(kept, resume=resume)
-        if batch > 1 and model.needs_question:
-            shown.say("Note: --batch changes nothing, as a video is watched for each question.")
-        run = Run(
-            kept,
-            named[1],
-            fail_fast=fail_fast,
-            on_sample=shown.sample,
-            on_failure=shown.failure,
-        )
-        try:
-            evaluate(run, model, samples, shown.told)
-        except KeyboardInterrupt:
-            shown.interrupted(kept)
-            raise
-    return read_run(folder)

@@ -15,6 +15,7 @@ SECTIONS = (
     "Frame selection",
     "Cache compression",
     "Answer",
+    "Workers",
     "Configuration",
     "Output",
 )

@@ -23,6 +23,19 @@ def seconds(value: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
+def duration(value: float) -> str:
+    """Time that a run takes: "40 s", "12 min", "7 h 10 min", "2 d 3 h"."""
+    if value < 59.5:
+        return f"{value:.0f} s"
+    minutes = round(value / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
 def length(value: float) -> str:
     """Length of a video: "0:40", "1:02:03"; short ones keep a decimal."""
     if value < 10:

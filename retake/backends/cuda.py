@@ -22,6 +22,7 @@ class CUDA(Backend):
     """
 
     name: ClassVar[str] = "cuda"
+    visible: ClassVar[str] = "CUDA_VISIBLE_DEVICES"
 
     @property
     def device(self) -> torch.device:

@@ -32,6 +32,7 @@ class NPU(Backend):
     """
 
     name: ClassVar[str] = "npu"
+    visible: ClassVar[str] = "ASCEND_RT_VISIBLE_DEVICES"
 
     @property
     def device(self) -> torch.device:

@@ -27,6 +27,8 @@ class Backend(ABC):
     name: ClassVar[str] = ""
     #: Whether the device computes in the host's own memory, so that there is one peak, not two.
     on_host: ClassVar[bool] = False
+    #: The environment variable that says which devices of the kind a process sees, if there is one.
+    visible: ClassVar[str] = ""
     kernel: Literal["sdpa", "eager"] = "sdpa"
 
     @property

@@ -48,6 +48,10 @@ class RunFolderError(RetakeError):
     """A run's folder is missing, damaged, written by another process, or cannot be written."""
 
 
+class WorkerError(RetakeError):
+    """The workers of a run cannot be reached, do not agree, or are all lost."""
+
+
 class MissingExtraError(RetakeError):
     """An optional dependency is not installed; the message names the extra."""
 

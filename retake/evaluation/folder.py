@@ -128,8 +128,12 @@ class RunFolder:
         """
         return self.add_watch(watched(video, question, memory))
 
-    def add_watch(self, record: VideoRecord) -> int:
+    def add_watch(self, record: VideoRecord, *, sync: bool = True) -> int:
         """Note a pass over a video whose number is still to be given; that number.
+
+        Args:
+            record: the pass.
+            sync: bring it to the disk at once; else `sync` does, together with others.
 
         Raises:
             RunFolderError: as `add_video`.
@@ -137,12 +141,16 @@ class RunFolder:
         if record.source is not None:
             self._sources.add(record.video, record.source.sha256, self.folder)
         numbered = attrs.evolve(record, watch=self._watches + 1)
-        self._journal(records.VIDEOS).append(_data(numbered))
+        self._journal(records.VIDEOS).append(_data(numbered), sync=sync)
         self._watches += 1
         return self._watches
 
-    def add_sample(self, sample: SampleRecord) -> None:
+    def add_sample(self, sample: SampleRecord, *, sync: bool = True) -> None:
         """Note an answered question.
+
+        Args:
+            sample: with its answer.
+            sync: as for `add_watch`.
 
         Raises:
             RunFolderError: it is there already, or the system refuses.
@@ -152,7 +160,7 @@ class RunFolder:
                 f"The sample '{sample.id}' is in '{self.folder}' already.",
                 hint="A benchmark must give every sample an id of its own.",
             )
-        self._journal(records.SAMPLES).append(_data(sample))
+        self._journal(records.SAMPLES).append(_data(sample), sync=sync)
         self._answered.add(sample.id)
 
     def add_failure(self, video: Path, samples: Sequence[str], reason: str) -> Failure:
@@ -164,6 +172,35 @@ class RunFolder:
         failure = Failure(str(video), tuple(samples), reason, now())
         self._journal(records.FAILURES).append(_data(failure))
         return failure
+
+    def sync(self) -> None:
+        """Bring all that was added to the disk.
+
+        Raises:
+            RunFolderError: the system refuses.
+        """
+        # A sample must not be there without the pass that it rests on, so that comes first.
+        self._journal(records.VIDEOS).sync()
+        self._journal(records.SAMPLES).sync()
+
+    def sign_in_worker(self, worker: int, **its: Any) -> None:
+        """Note a worker that joins.
+
+        Args:
+            worker: its number, from 0.
+            its: its `host`, `pid`, `device`, `threads` and `versions`, as in `Session`.
+
+        Raises:
+            RunFolderError: the system refuses.
+        """
+        session = Session(
+            started=now(),
+            first_watch=self._watches + 1,
+            command=tuple(command_line()),
+            worker=worker,
+            **its,
+        )
+        self._journal(records.SESSIONS).append(_data(session))
 
     def _journal(self, name: str) -> Journal:
         return Journal(self.folder / name)

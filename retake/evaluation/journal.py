@@ -56,8 +56,12 @@ class Journal:
         except OSError as error:
             raise self._unwritten(error) from error
 
-    def append(self, data: Mapping[str, Any]) -> None:
+    def append(self, data: Mapping[str, Any], *, sync: bool = True) -> None:
         """Write one line and bring it to the disk; the file is as before where that fails.
+
+        Args:
+            data: what the line holds.
+            sync: off, the line is written, and `sync` brings it to the disk with others.
 
         Raises:
             RunFolderError: the system refuses, such as with a full disk.
@@ -69,13 +73,32 @@ class Journal:
             new = not self.path.exists()
             number = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY, 0o666)
             try:
-                _write(number, raw)
+                _write(number, raw, sync=sync)
             finally:
                 os.close(number)
             if new:
                 sync_folder(self.path.parent)
         except OSError as error:
             raise self._unwritten(error) from error
+
+    def sync(self) -> None:
+        """Bring to the disk what was appended without that.
+
+        Raises:
+            RunFolderError: the system refuses.
+        """
+        try:
+            number = os.open(self.path, os.O_WRONLY | _BINARY)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._unwritten(error) from error
+        try:
+            os.fsync(number)
+        except OSError as error:
+            raise self._unwritten(error) from error
+        finally:
+            os.close(number)
 
     def damaged(self, number: int, reason: str) -> RunFolderError:
         """The error for a line, counted from 1, that cannot be used."""
@@ -113,14 +136,15 @@ class Journal:
         )
 
 
-def _write(number: int, raw: bytes) -> None:
-    """Append to an open file, all of it or nothing."""
+def _write(number: int, raw: bytes, *, sync: bool) -> None:
+    """Append to an open file, all of it or nothing, and bring it to the disk if that is meant."""
     before = os.fstat(number).st_size
     try:
         written = os.write(number, raw)
         while written < len(raw):  # a disk that fills up takes a part first, and says why then
             written += os.write(number, raw[written:])
-        os.fsync(number)
+        if sync:
+            os.fsync(number)
     except OSError:
         os.ftruncate(number, before)
         raise

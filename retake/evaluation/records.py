@@ -135,6 +135,8 @@ class VideoRecord:
         video: the file.
         question: for which it was watched, where that matters to what is kept; else None.
         frames, source, compression, costs: as in `VideoMemory`.
+        worker: which of the run's workers watched it, from 0; None where the process that wrote
+            did so itself.
     """
 
     watch: int
@@ -144,6 +146,7 @@ class VideoRecord:
     source: Source | None
     compression: Compression
     costs: tuple[StageCost, ...]
+    worker: int | None = None
 
 
 @attrs.frozen
@@ -210,13 +213,18 @@ class Failure:
 
 @attrs.frozen
 class Session:
-    """One process that wrote into the run: a line of `sessions.jsonl`.
+    """One process that worked on the run: a line of `sessions.jsonl`.
+
+    The process that writes has a line, and so has each worker that it had.
 
     Attributes:
         started: when, ISO 8601.
         first_watch: the number of its first pass over a video.
         command, versions, device: its own.
         repaired: what it had to repair.
+        worker: its number among the workers, from 0; None for the process that writes.
+        host, pid: where it ran.
+        threads: that computed on its CPU; None where nobody asked.
     """
 
     started: str
@@ -225,6 +233,10 @@ class Session:
     versions: dict[str, str]
     device: str
     repaired: tuple[str, ...] = ()
+    worker: int | None = None
+    host: str | None = None
+    pid: int | None = None
+    threads: int | None = None
 
 
 @attrs.frozen
@@ -258,6 +270,15 @@ class RunRecords:
     def failed(self) -> int:
         """How many samples could not be answered."""
         return sum(len(failure.samples) for failure in self.failures)
+
+
+def from_plain(kind: type[_Record], data: Any) -> _Record:
+    """A record from plain data, every field typed and checked.
+
+    Raises:
+        Exception: it is no such record.
+    """
+    return _CONVERTER.structure(data, kind)
 
 
 def is_run(folder: Path) -> bool:

@@ -1,0 +1,1 @@
+"""Many workers on one benchmark: a process that writes, and processes that answer."""

@@ -1,0 +1,94 @@
+"""A worker's process, started and ended by this one."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+
+from retake.evaluation.scale.wire import Place
+
+# The end of what a worker wrote is looked at for its last words.
+_LAST_BYTES = 4000
+_MODULE = "retake.evaluation.scale.worker"
+# A worker computes alone: libraries that find these would look for others.
+_RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK")
+
+
+class Child:
+    """A worker that ends with this process at the latest.
+
+    Args:
+        place: whom it works for.
+        slot: its number.
+        environment: what it has besides this process's.
+    """
+
+    def __init__(self, place: Place, slot: int, environment: Mapping[str, str]) -> None:
+        self._killed = False
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", _MODULE, str(slot)],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            env={**_alone(os.environ), **environment},
+        )
+        pipe = self._process.stdin
+        assert pipe is not None
+        # The key goes where no listing of processes shows it. The pipe stays open: its end is the
+        # sign that this process is gone.
+        with contextlib.suppress(BrokenPipeError):
+            pipe.write(f"{place.text}\n".encode())
+            pipe.flush()
+
+    @property
+    def pid(self) -> int:
+        """Its number in the system."""
+        return self._process.pid
+
+    def ended(self) -> str | None:
+        """Why it is no longer there; None while it is."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        if self._killed:
+            return "it was ended"
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+            return f"it was ended by {name}{hint}"
+        said = self.last_words()
+        return f"it ended by itself with code {code}" + (f": {said}" if said else "")
+
+    def last_words(self) -> str:
+        """The last line that it wrote."""
+        end = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, end - _LAST_BYTES))
+        lines = self._log.read().decode("utf-8", "replace").split("\n")
+        self._log.seek(0, os.SEEK_END)
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def kill(self) -> None:
+        """End it, also where it is stopped or hangs."""
+        if self._process.poll() is None:
+            self._killed = True
+            self._process.kill()
+
+    def close(self, deadline: float = 0.0) -> None:
+        """See it end by a moment of `time.monotonic`, else end it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        self.kill()
+        self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._log.close()
+
+
+def _alone(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in _RANKS}

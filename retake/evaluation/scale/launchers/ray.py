@@ -1,0 +1,130 @@
+"""Workers on a Ray cluster: a keeper for each, as an actor, wherever Ray finds room for it."""
+
+import contextlib
+import os
+import signal
+from typing import Any
+
+from retake.core.config import RunConfig
+from retake.core.errors import MissingExtraError, UsageError, WorkerError
+from retake.evaluation.scale.launchers.devices import cores
+from retake.evaluation.scale.launchers.keepers import KeptLauncher, keep
+from retake.evaluation.scale.wire import Place
+
+# What Ray calls the devices of a backend.
+_RESOURCES = {"cuda": "GPU", "npu": "NPU"}
+
+
+class RayLauncher(KeptLauncher):
+    """Starts an actor for each worker, which claims a device, or cores where there is none.
+
+    Args:
+        workers: how many; None: one for each device of the cluster, or for each of its machines
+            where it computes on CPUs.
+        address: of an existing cluster, or "auto" for the one that this machine belongs to; None:
+            what RAY_ADDRESS says, else a cluster of this machine alone, which ends with the run.
+        config: of the model: on which backend it is, and whether it is spread.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        WorkerError: the cluster cannot be reached.
+        UsageError: it has no such devices.
+    """
+
+    def __init__(self, workers: int | None, address: str | None, config: RunConfig) -> None:
+        self._ray = _import_ray()
+        self._actors: dict[int, Any] = {}
+        self._begin(workers, address)
+        try:
+            self._claim, count = self._room(workers, config)
+            super().__init__(count, self._ray.util.get_node_ip_address())
+            for slot in range(count):
+                self.revive(slot)
+        except BaseException:
+            self._ray.shutdown()
+            raise
+
+    def revive(self, slot: int) -> bool:
+        actor = self._ray.remote(max_restarts=0, **self._claim)(_Keeper).remote()
+        actor.keep.remote(self.control.text, slot)
+        self._actors[slot] = actor
+        return True
+
+    def close(self) -> None:
+        super().close()
+        self._actors.clear()
+        self._ray.shutdown()
+
+    def _begin(self, workers: int | None, address: str | None) -> None:
+        """Join the cluster, or begin one."""
+        # Nobody asked to be counted.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        own: dict[str, Any] = {}
+        if address == "local":
+            own = {"num_cpus": max(cores(), workers or 1), "include_dashboard": False}
+        was = signal.getsignal(signal.SIGTERM)
+        try:
+            self._ray.init(address=address, log_to_driver=False, logging_level="error", **own)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise WorkerError(
+                f"The Ray cluster '{address}' cannot be reached: {first}",
+                hint="`ray status` says whether there is one here; without --ray-address this "
+                "machine is used alone.",
+            ) from error
+        finally:
+            # Ray would end this process in its own way.
+            with contextlib.suppress(ValueError):
+                signal.signal(signal.SIGTERM, was)
+
+    def _room(self, workers: int | None, config: RunConfig) -> tuple[dict[str, Any], int]:
+        """What a worker claims, and how many there are."""
+        there = self._ray.cluster_resources()
+        name = config.model.backend
+        if name == "auto":
+            name = next((kind for kind, has in _RESOURCES.items() if there.get(has)), "cpu")
+        if name in _RESOURCES:
+            return self._devices(
+                workers,
+                _RESOURCES[name],
+                int(there.get(_RESOURCES[name], 0)),
+                spread=config.model.device_map is not None,
+            )
+        machines = [node for node in self._ray.nodes() if node["Alive"]]
+        count = workers or len(machines)
+        each = int(there.get("CPU", 1)) // count
+        return {"num_cpus": max(1, each)}, count
+
+    def _devices(
+        self, workers: int | None, kind: str, there: int, *, spread: bool
+    ) -> tuple[dict[str, Any], int]:
+        if not there:
+            raise UsageError(
+                f"The Ray cluster has no {kind}.", hint="--backend cpu computes without."
+            )
+        count = workers or (1 if spread else there)
+        each = max(1, there // count) if spread else 1
+        claim = {"num_gpus": each} if kind == "GPU" else {"resources": {kind: each}}
+        return {"num_cpus": 1, **claim}, count
+
+
+class _Keeper:
+    """The actor."""
+
+    def keep(self, control: str, slot: int) -> None:
+        """Keep a worker until the launcher is gone."""
+        with contextlib.suppress(WorkerError):
+            keep(Place.parse(control), slot, {})
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError(
+            "Workers on Ray need the package ray, which is not installed.",
+            hint="pip install 'retake[ray]'",
+        ) from error
+    return ray
