@@ -1,0 +1,185 @@
+"""MLVU: what is asked, what counts, and where its videos lie.
+
+Zhou et al., arXiv 2406.04264; github.com/JUNJIE99/MLVU. The dev split has seven tasks of choice
+and two of writing, the test split two more of choice and up to six options. Choices are averaged
+over tasks (M-Avg); what is written is marked by a judge, two aspects a task (G-Avg).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import ClassVar, Literal
+
+import attrs
+
+from retake.core.benchmark import Holding, Marked, Sample
+from retake.datasets.files import VideoFinder
+from retake.datasets.mlvu import judge
+from retake.datasets.mlvu.annotations import Annotations, Question, read_annotations
+from retake.datasets.mlvu.submitting import choice_file, writing_files
+from retake.datasets.mlvu.tasks import DEV_FILES, SUB_SCENE, SUMMARY, WRITING
+from retake.datasets.prompts import phrased
+from retake.datasets.protocols import Protocol, resolve
+from retake.datasets.published import Published, check_unique, side_by_side
+from retake.datasets.scenes import limits
+
+_PLACES = ("MLVU/video", "MLVU_Test/video", "video", "videos")
+#: As the leaderboard has them.
+_SHORT = {SUB_SCENE: "SSC", SUMMARY: "VS"}
+
+
+@attrs.frozen
+class MLVU(Published):
+    """MLVU: choices of seven to nine kinds, and writing that a judge marks.
+
+    Attributes:
+        root: the folder that it was downloaded to.
+        split: "dev"; or "test", whose answers are hidden where the ground truth is not there.
+        tasks: those of "choice", those of "generation", or "all".
+        protocol: whose prompt, reading, marking and average: "official", "retake" (published
+            ReTaKe; dev only), "lmms-eval", or an earlier lmms-eval.
+        prompt, extraction, unparsed, average: other than the protocol's; of choices only.
+        seed: of the guesses where `unparsed` is "guess".
+    """
+
+    source: ClassVar[str] = "arXiv 2406.04264"
+    name: ClassVar[str] = "mlvu"
+
+    split: Literal["dev", "test"] = attrs.field(
+        default="dev", validator=limits.name("split of mlvu", ("dev", "test"))
+    )
+    tasks: Literal["choice", "generation", "all"] = attrs.field(
+        default="choice",
+        validator=limits.name("sort of tasks of mlvu", ("choice", "generation", "all")),
+    )
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol of the split, with what replaces parts of it."""
+        return resolve(
+            "mlvu" if self.split == "dev" else "mlvu-test",
+            self.protocol,
+            prompt=self.prompt,
+            extraction=self.extraction,
+            unparsed=self.unparsed,
+            average=self.average,
+        )
+
+    def annotations(self) -> Annotations:
+        """The questions asked, those of one video side by side, and the files they are from.
+
+        Raises:
+            UsageError: files are missing or not as published.
+        """
+        choice, writing = self.tasks != "generation", self.tasks != "choice"
+        found = read_annotations(self.folder, self.split, choice, writing)
+        check_unique((one.id for one in found.questions), found.files[0])
+        together = side_by_side(((one.folder, one.video), one) for one in found.questions)
+        return attrs.evolve(found, questions=tuple(together))
+
+    def samples(self) -> Sequence[Sample]:
+        found = self.annotations()
+        videos = VideoFinder(self.folder, _PLACES)
+        return [self._sample(one, _path(one, found, videos)) for one in found.questions]
+
+    def parse(self, sample: Sample, answer: str) -> str | None:
+        """The letter; of what is written, all of it."""
+        if sample.kind in WRITING:
+            return answer.strip() or None
+        return super().parse(sample, answer)
+
+    def mark(self, sample: Sample, answer: str) -> float | None:
+        return None if sample.kind in WRITING else super().mark(sample, answer)
+
+    def metrics(self, marked: Sequence[Marked]) -> Mapping[str, float]:
+        """M-Avg, 0 … 1; G-Avg, 2 … 10, each writing task and each aspect, 1 … 5, once judged."""
+        found = {"M-Avg": self.rules.averaged([one for one in marked if one.kind not in WRITING])}
+        aspects = {
+            f"{_SHORT[task]} {aspect}": _mean(marked, task, aspect)
+            for task, its in judge.ASPECTS.items()
+            for aspect in its
+        }
+        sums = {_SHORT[task]: _sum(marked, task) for task in WRITING}
+        known = [value for value in sums.values() if value is not None]
+        found["G-Avg"] = fmean(known) if len(known) == len(sums) else None
+        found |= sums | aspects
+        return {what: value for what, value in found.items() if value is not None}
+
+    def submission(self, marked: Sequence[Marked]) -> Mapping[str, str]:
+        """For the test server the choices; for the judge's scripts what was written."""
+        files = choice_file(marked) if self.split == "test" else {}
+        if any(one.kind in WRITING for one in marked):
+            questions = {one.id: one.text for one in self.annotations().questions}
+            files |= writing_files(marked, questions)
+        return files
+
+    def judging(self, sample: Sample, answer: str) -> Sequence[Mapping[str, str]] | None:
+        """The official rubric's messages; None of choices, and where nothing is known of truth."""
+        points = sample.details.get("scoring_points", ())
+        known = {SUB_SCENE: bool(points), SUMMARY: bool(sample.answer)}
+        if not known.get(sample.kind):
+            return None
+        question = sample.details["question"]
+        return judge.messages(sample.kind, question, answer, sample.answer or "", points)
+
+    def judged(self, sample: Sample, reply: str) -> Mapping[str, float]:
+        return judge.scores(sample.kind, reply)
+
+    def holdings(self) -> Sequence[Holding]:
+        """The tables, and the videos of the tasks that are asked."""
+        found = self.annotations()
+        videos = VideoFinder(self.folder, _PLACES)
+        held = {path: Holding(path.name, path, "annotations") for path in found.files}
+        for one in found.questions:
+            path = _path(one, found, videos)
+            title = f"{one.folder}/{one.video}" if one.folder else one.video
+            held[path] = Holding(title, path, "video", seconds=one.seconds)
+        return list(held.values())
+
+    def _sample(self, one: Question, video: Path) -> Sample:
+        is_open = one.task in WRITING
+        details = {"question": one.text}
+        return Sample(
+            id=one.id,
+            video=video,
+            question=self._ask_openly(one) if is_open else self.rules.ask(one.text, one.candidates),
+            answer=one.answer,
+            kind=one.task,
+            options=one.candidates,
+            groups={} if one.seconds is None else {"seconds": one.seconds},
+            chance=0.0 if is_open else 1 / len(one.candidates),
+            seconds=one.seconds,
+            details={**details, "scoring_points": list(one.scoring_points)} if is_open else details,
+        )
+
+    def _ask_openly(self, one: Question) -> str:
+        """With the official words before it; others ask what they ask without any."""
+        return phrased("mlvu-open" if self.protocol == "official" else "bare", one.text, ())
+
+
+def _path(one: Question, found: Annotations, videos: VideoFinder) -> Path:
+    """Where a video is, or should be.
+
+    Videos of several tasks are called alike and are not alike, so that one from the folder of
+    another task is none.
+    """
+    if not one.folder:
+        return videos.find(one.video) or videos.expected(one.video)
+    for place in (one.folder, one.task):
+        if path := videos.find(f"{place}/{one.video}"):
+            return path
+    path = videos.find(one.video)
+    if path and path.parent.name not in {*DEV_FILES, *DEV_FILES.values()}:
+        return path
+    return found.files[0].parent.parent / "video" / one.folder / one.video
+
+
+def _mean(marked: Sequence[Marked], task: str, aspect: str) -> float | None:
+    given = [one.aspects[aspect] for one in marked if one.kind == task and aspect in one.aspects]
+    return fmean(given) if given else None
+
+
+def _sum(marked: Sequence[Marked], task: str) -> float | None:
+    """The mean of one aspect plus that of the other, as the official scripts add them up."""
+    means = [_mean(marked, task, aspect) for aspect in judge.ASPECTS[task]]
+    return sum(means) if None not in means else None  # type: ignore[arg-type]
