@@ -140,10 +140,14 @@ class LongVideoBench(Published):
     def holdings(self) -> Sequence[Holding]:
         """The split's table, videos and subtitles; those of the other one too, as not needed."""
         held = [Holding(self.table.name, self.table, "annotations")]
+        patterns = [pattern for patterns in _TABLES.values() for pattern in patterns]
+        tables = {path for pattern in patterns for path in self.folder.glob(pattern)}
+        others = sorted(tables - {self.table})
+        held += [Holding(path.name, path, "annotations", needed=False) for path in others]
         mine = {entry.known["video_path"]: entry for entry in self.entries()}
-        others = {entry.known["video_path"]: entry for entry in self._other_entries()}
+        theirs = {entry.known["video_path"]: entry for entry in self._other_entries()}
         videos, spoken = self._videos(), self._found_subtitles()
-        for title, entry in {**others, **mine}.items():
+        for title, entry in {**theirs, **mine}.items():
             path = videos.find(title) or videos.expected(title)
             needed = title in mine
             held.append(Holding(title, path, "video", needed, entry.seconds))
@@ -176,14 +180,14 @@ class LongVideoBench(Published):
         )
 
     def _other_entries(self) -> Sequence[Entry]:
-        """Those of the other split, whose files lie in the same folders; none where unknown."""
+        """Those of the other split, whose files lie in the same folders; none if unreadable."""
         if self.annotations:
             return ()
         try:
-            other = find_table(self.folder, *_TABLES["test" if self.split == "val" else "val"])
+            other = "test" if self.split == "val" else "val"
+            return _entries(find_table(self.folder, *_TABLES[other]))
         except UsageError:
             return ()
-        return _entries(other)
 
     def _videos(self) -> VideoFinder:
         return VideoFinder(self.folder, ("videos",))

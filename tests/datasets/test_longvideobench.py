@@ -299,6 +299,7 @@ def test_holdings(root: Path, copy: Path) -> None:
     held = benchmark(root, split="test").holdings()
     needed = {one.name for one in held if one.needed}
     assert needed == {miniature.TEST, "test015_AbC.mp4", "test600_AbD.mp4"}
+    assert len([one for one in held if one.what == "annotations"]) == 4
     assert len([one for one in held if one.what == "video"]) == 6
     assert len([one for one in held if one.what == "subtitles"]) == 6
     lengths = {one.name: one.seconds for one in held}
@@ -356,7 +357,7 @@ def test_a_root_that_is_none(copy: Path) -> None:
     """What is missing, and what there is instead."""
     with pytest.raises(UsageError, match=r"docs/datasets/longvideobench\.md"):
         LongVideoBench().samples()
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(UsageError, match="nowhere'"):
         benchmark(copy / "nowhere").holdings()
     for name in (miniature.VAL, miniature.VAL_PARQUET):
         (copy / name).unlink()
