@@ -118,6 +118,11 @@ class Benchmark(ABC):
         """
 
     @property
+    def answer_tokens(self) -> int:
+        """How long an answer may be in tokens, where nobody says otherwise."""
+        return 32
+
+    @property
     def asks_by_frames(self) -> bool:
         """Whether what is asked depends on which frames were sampled, as `phrase` has it."""
         return False

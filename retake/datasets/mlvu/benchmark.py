@@ -65,6 +65,11 @@ class MLVU(Published):
             average=self.average,
         )
 
+    @property
+    def answer_tokens(self) -> int:
+        """A letter's worth; where there is writing to do, as many as the official scripts allow."""
+        return super().answer_tokens if self.tasks == "choice" else 1000
+
     def annotations(self) -> Annotations:
         """The questions asked, those of one video side by side, and the files they are from.
 
