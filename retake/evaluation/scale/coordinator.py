@@ -32,6 +32,8 @@ MOST_ENDS = 3
 _TICK = 0.2
 # Seconds in which the process of a lost line has to end by itself.
 _ENDING_SECONDS = 10.0
+#: Seconds without a word in which a worker must have loaded its model, if no more are allowed.
+LOADING_SECONDS = 1800.0
 # This process itself was stopped, or its machine slept, where a look comes so much later.
 _OVERSLEPT = 30.0
 
@@ -246,14 +248,17 @@ class Coordinator:
                 if now - worker.heard > 3 * _ENDING_SECONDS:
                     self._lost(worker, worker.reason or "it cannot be reached")
             elif self._hangs(worker, now):
-                worker.reason = f"no word from it for {self._hang_timeout:g} seconds"
+                worker.reason = f"it said nothing for {now - worker.heard:.0f} seconds"
                 self._tell_off(worker)
 
     def _hangs(self, worker: Worker, now: float) -> bool:
         waiting = worker.state in (State.IDLE, State.ENDING)
         if waiting or self._launcher.coming(worker.slot):
             return False
-        return now - worker.heard > self._hang_timeout
+        if worker.state is State.BUSY:
+            return now - worker.heard > self._hang_timeout
+        # Loading says nothing for long where a model of many gigabytes comes over a network.
+        return now - worker.heard > max(self._hang_timeout, LOADING_SECONDS)
 
     def _tell_off(self, worker: Worker) -> None:
         """End a worker's process, and hear nothing more of it."""
