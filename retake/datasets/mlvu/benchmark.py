@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 import attrs
 
 from retake.core.benchmark import Holding, Marked, Sample
+from retake.core.errors import UsageError
 from retake.datasets.files import VideoFinder
 from retake.datasets.mlvu import judge
 from retake.datasets.mlvu.annotations import Annotations, Question, read_annotations
@@ -131,15 +132,26 @@ class MLVU(Published):
         return judge.scores(sample.kind, reply)
 
     def holdings(self) -> Sequence[Holding]:
-        """The tables, and the videos of the tasks that are asked."""
-        found = self.annotations()
+        """The tables and videos of what is asked; of other tasks what there is, not needed."""
         videos = VideoFinder(self.folder, _PLACES)
-        held = {path: Holding(path.name, path, "annotations") for path in found.files}
-        for one in found.questions:
-            path = _path(one, found, videos)
-            title = f"{one.folder}/{one.video}" if one.folder else one.video
-            held[path] = Holding(title, path, "video", seconds=one.seconds)
-        return list(held.values())
+        held = _held(self.annotations(), videos)
+        others = [one for one in self._unasked(videos) if one.path not in held]
+        return [*held.values(), *(attrs.evolve(one, needed=False) for one in others)]
+
+    def _unasked(self, videos: VideoFinder) -> Sequence[Holding]:
+        """What is there of the tasks that are not asked."""
+        if self.tasks == "all":
+            return ()
+        other: Literal["choice", "generation"] = (
+            "generation" if self.tasks == "choice" else "choice"
+        )
+        try:
+            found = attrs.evolve(self, tasks=other).annotations()
+        except UsageError:
+            return ()
+        known = {entry.path for entry in videos.listing.entries}
+        held = _held(found, videos).values()
+        return [one for one in held if one.what == "annotations" or one.path in known]
 
     def _sample(self, one: Question, video: Path) -> Sample:
         is_open = one.task in WRITING
@@ -177,6 +189,16 @@ def _path(one: Question, found: Annotations, videos: VideoFinder) -> Path:
     if path and path.parent.name not in {*DEV_FILES, *DEV_FILES.values()}:
         return path
     return found.files[0].parent.parent / "video" / one.folder / one.video
+
+
+def _held(found: Annotations, videos: VideoFinder) -> dict[Path, Holding]:
+    """Tables and videos by where they are, or should be."""
+    held = {path: Holding(path.name, path, "annotations") for path in found.files}
+    for one in found.questions:
+        path = _path(one, found, videos)
+        title = f"{one.folder}/{one.video}" if one.folder else one.video
+        held[path] = Holding(title, path, "video", seconds=one.seconds)
+    return held
 
 
 def _mean(marked: Sequence[Marked], task: str, aspect: str) -> float | None:

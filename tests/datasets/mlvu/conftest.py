@@ -27,4 +27,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 @pytest.fixture
 def copy(made: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
     """One to be damaged."""
-    return lambda **options: shutil.copytree(made(**options), tmp_path / "copy")
+    return lambda **options: shutil.copytree(
+        made(**options), tmp_path / f"copy{len(list(tmp_path.iterdir()))}"
+    )

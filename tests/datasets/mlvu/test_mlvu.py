@@ -224,12 +224,29 @@ def test_what_it_consists_of(made: Callable[..., Path]) -> None:
     assert len({one.path for one in held}) == len(held)
     assert all(one.seconds in (8, 9, 10) for one in held if one.what == "video")
     choice = benchmark(made()).holdings()
-    assert not [one.name for one in choice if "8_sub" in one.name or "9_" in one.name]
+    assert [one.name for one in choice if not one.needed] == [
+        "8_sub_scene.json",
+        "9_summary.json",
+        "8_sub_scene/movie101_66.mp4",
+        "8_sub_scene/en_tv_28.mp4",
+        "9_summary/217.mp4",
+        "9_summary/218.mp4",
+    ]
+    assert {one.path for one in choice} == {one.path for one in held}
     truth = benchmark(made(split="test", truth="yes"), split="test").holdings()
-    assert [one.name for one in truth if one.what == "annotations"] == [
+    assert [one.name for one in truth if one.what == "annotations" and one.needed] == [
         "test_multi_choice_tasks.json",
         "test_mcq_gt.json",
     ]
+
+
+def test_what_nobody_asks_for_may_be_missing(copy: Callable[..., Path]) -> None:
+    """Neither is it named then; what is there of it is no surplus."""
+    root = copy()
+    (root / "MLVU/json/9_summary.json").unlink()
+    assert not [one.name for one in benchmark(root).holdings() if not one.needed]
+    root = copy(layout="hub")
+    assert all(one.needed for one in benchmark(root).holdings())
 
 
 def test_a_folder_must_be_given() -> None:

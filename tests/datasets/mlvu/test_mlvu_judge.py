@@ -1,10 +1,12 @@
 """What a judge of MLVU is told, word for word, and how its replies are read."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from retake.datasets.mlvu import rubrics
 from tests.datasets.mlvu.asking import benchmark
 
 
@@ -48,6 +50,15 @@ def test_a_summary_is_judged_by_the_official_words(made: Callable[..., Path]) ->
     assert user["content"].split("\n")[2:4] == [
         f"{' ' * 28}Standard Answer: {sample.answer}",
         f"{' ' * 28}Respondent's Answer: A star.",
+    ]
+
+
+def test_the_rubrics_are_those_of_the_scripts() -> None:
+    """By the SHA-256 of what `evaluate_ssc.py` and `evaluate_summary.py` send."""
+    digests = [sha256(text.encode()).hexdigest() for text in (rubrics.SUB_SCENE, rubrics.SUMMARY)]
+    assert digests == [
+        "ea8baab4268d7d65428c4192e8565ef79d49642f996c1854d732f35a4feb0654",
+        "1a00fdaacb0ba40a6330512c652d1bad002a89861946246451d4fe61ec7662ea",
     ]
 
 
