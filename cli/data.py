@@ -1,10 +1,12 @@
-"""`retake data`: make videos with known answers, and list the bundled ones."""
+"""`retake data`: make videos with known answers, list the bundled ones, verify downloaded ones."""
 
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from .data_verify import command as verify
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,8 +17,11 @@ if TYPE_CHECKING:
 @click.group("data", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Make and list videos with known answers."""
+    """Make and list videos with known answers; verify downloaded benchmarks."""
     _help_alone(ctx)
+
+
+command.add_command(verify)
 
 
 @command.group("make", invoke_without_command=True)
