@@ -3,11 +3,13 @@
 The idea: the wording is part of a benchmark, so that it is kept letter for letter, by name.
 Options are given as texts alone; the prompt writes their letters the way its source does.
 A question that has its options in it already (LVBench as distributed) is given without options.
+Texts that were a system message, or the beginning of the model's answer, are lines of the same
+message here.
 
-Sources: BradyFU/Video-MME README.md; JUNJIE99/MLVU Evaluation_Test/test_bench.py and
-videochat2/open_bench.py; longvideobench/LongVideoBench longvideobench_dataset.py;
-SCZwangxiao/video-ReTaKe scripts/utils; retakecvpr/retake scripts/utils/build_lvbench_dataset.py;
-lmms-eval 0.7.3, lmms_eval/tasks.
+Sources: BradyFU/Video-MME README.md; JUNJIE99/MLVU multiple_choice_evaluation/choice_bench.py,
+Evaluation_Test/test_bench.py and videochat2/open_bench.py; longvideobench/LongVideoBench
+longvideobench/longvideobench_dataset.py; SCZwangxiao/video-ReTaKe scripts/utils, and
+build_lvbench_dataset.py of retakecvpr/retake, its first publication; lmms-eval 0.7.3.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +18,13 @@ from types import MappingProxyType
 import attrs
 
 from retake.core.errors import unknown_name
+from retake.datasets.extraction import LETTERS
 
 #: Takes a question, the options' texts, and the subtitles or None.
 Phrasing = Callable[[str, Sequence[str], str | None], str]
 
 _DIRECTLY = "Answer with the option's letter from the given choices directly."
+_DOT, _BRACKETS = "{}. {}", "({}) {}"
 _SUBTITLES = "This video's subtitles are listed below:"
 
 
@@ -62,14 +66,11 @@ def _lines(*parts: str | None) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _dotted(options: Sequence[str], end: str = "") -> str:
-    """ "A. red", one a line."""
-    return "\n".join(f"{chr(65 + n)}. {text}{end}" for n, text in enumerate(options))
-
-
-def _bracketed(options: Sequence[str]) -> str:
-    """ "(A) red", one a line."""
-    return "\n".join(f"({chr(65 + n)}) {text}" for n, text in enumerate(options))
+def _listed(options: Sequence[str], form: str, head: str = "") -> str:
+    """The options by letter, one a line; nothing where the question has them already."""
+    letters = LETTERS[: len(options)]
+    lines = [form.format(letter, text) for letter, text in zip(letters, options, strict=True)]
+    return "\n".join([head, *lines] if head and lines else lines)
 
 
 def _videomme(question: str, options: Sequence[str], subtitles: str | None) -> str:
@@ -78,7 +79,7 @@ def _videomme(question: str, options: Sequence[str], subtitles: str | None) -> s
         "Select the best answer to the following multiple-choice question based on the video. "
         "Respond with only the letter (A, B, C, or D) of the correct option.",
         question,
-        _dotted(options),
+        _listed(options, _DOT),
         "The best answer is:",
     )
 
@@ -89,7 +90,7 @@ def _lmms_eval_videomme(question: str, options: Sequence[str], subtitles: str | 
         "Select the best answer to the following multiple-choice question based on the video and "
         "the subtitles. Respond with only the letter (A, B, C, or D) of the correct option.",
         question,
-        _dotted(options),
+        _listed(options, _DOT),
     )
     if subtitles is None:
         return f"{asked}\n\n{_DIRECTLY}"
@@ -100,18 +101,22 @@ def _retake_videomme(question: str, options: Sequence[str], subtitles: str | Non
     return _lines(
         f"{_SUBTITLES}\n{subtitles}" if subtitles else None,
         question,
-        f"Options:\n{_dotted(options)}",
+        _listed(options, _DOT, "Options:"),
         _DIRECTLY,
     )
 
 
 def _mlvu(question: str, options: Sequence[str], subtitles: str | None) -> str:
-    """System message, question and the beginning of the answer, in one."""
+    """System message, question and the beginning of the answer, in one.
+
+    The template leaves open whether "Only give the best option." is a line of its own; with
+    every model of the repository it is.
+    """
     return _lines(
         "Carefully watch this video and pay attention to every detail. Based on your "
         "observations, select the best option that accurately addresses the question.",
         f"Question: {question}",
-        f"Options:\n{_bracketed(options)}",
+        _listed(options, _BRACKETS, "Options:"),
         "Only give the best option.",
         "Best Option: (",
     )
@@ -127,43 +132,47 @@ def _mlvu_open(question: str, options: Sequence[str], subtitles: str | None) -> 
 
 def _retake_mlvu(question: str, options: Sequence[str], subtitles: str | None) -> str:
     """Of more than four options, four."""
-    return _lines(question, f"Options:\n{_dotted(options[:4], end='.')}", _DIRECTLY)
+    return _lines(question, _listed(options[:4], "{}. {}.", "Options:"), _DIRECTLY)
 
 
 def _bare(question: str, options: Sequence[str], subtitles: str | None) -> str:
-    return _lines(question, _bracketed(options))
+    return _lines(question, _listed(options, _BRACKETS))
 
 
 def _lmms_eval_mlvu(question: str, options: Sequence[str], subtitles: str | None) -> str:
-    return _lines(question, _bracketed(options), "Only give the best option.", "Best option: (")
+    return _lines(
+        question, _listed(options, _BRACKETS), "Only give the best option.", "Best option: ("
+    )
 
 
 def _lmms_eval_lvbench(question: str, options: Sequence[str], subtitles: str | None) -> str:
-    return _lines(question, _bracketed(options), "Answer the question with the option letter")
+    return _lines(
+        question, _listed(options, _BRACKETS), "Answer the question with the option letter"
+    )
 
 
 def _retake_lvbench(question: str, options: Sequence[str], subtitles: str | None) -> str:
-    """A full stop follows the last option."""
+    """A full stop follows the last option; those in a question are written anew."""
     if not options:
         question = question.replace("\n(A)", "\nOptions:\nA.")
         for letter in "BCD":
             question = question.replace(f"\n({letter})", f"\n{letter}.")
         return f"{question}.\n{_DIRECTLY}"
-    return f"{question}\nOptions:\n{_dotted(options)}.\n{_DIRECTLY}"
+    return f"{question}\n{_listed(options, _DOT, 'Options:')}.\n{_DIRECTLY}"
 
 
 def _longvideobench(question: str, options: Sequence[str], subtitles: str | None) -> str:
-    return _lines(subtitles, f"Question: {question}", _dotted(options), _DIRECTLY)
+    return _lines(subtitles, f"Question: {question}", _listed(options, _DOT), _DIRECTLY)
 
 
 def _lmms_eval_longvideobench(question: str, options: Sequence[str], subtitles: str | None) -> str:
-    return _lines(subtitles, question, _dotted(options), _DIRECTLY) + "\n"
+    return _lines(subtitles, question, _listed(options, _DOT), _DIRECTLY) + "\n"
 
 
 PROMPTS: Mapping[str, Prompt] = MappingProxyType(
     {
         "videomme": Prompt(_videomme, "Video-MME, README.md"),
-        "mlvu": Prompt(_mlvu, "MLVU, Evaluation_Test/test_bench.py"),
+        "mlvu": Prompt(_mlvu, "MLVU, multiple_choice_evaluation/choice_bench.py"),
         "mlvu-open": Prompt(_mlvu_open, "MLVU, videochat2/open_bench.py"),
         "longvideobench": Prompt(_longvideobench, "LongVideoBench, longvideobench_dataset.py"),
         "retake-videomme": Prompt(_retake_videomme, "video-ReTaKe, build_videomme_dataset.py"),

@@ -9,8 +9,7 @@ Sources: as in `retake.datasets.extraction` and `retake.datasets.prompts`.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from statistics import fmean
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -26,8 +25,11 @@ Unparsed = Literal["wrong", "left-out", "guess"]
 #: What becomes of answers in which no letter is read.
 UNPARSED: tuple[Unparsed, ...] = ("wrong", "left-out", "guess")
 
-#: Averages: over questions, or the mean of the accuracies of what a group names.
+#: Averages: over questions, or the mean of the accuracies of durations or of tasks.
 AVERAGES = ("questions", "durations", "tasks")
+
+#: Benchmarks whose videos belong to durations.
+_WITH_DURATIONS = ("videomme", "longvideobench")
 
 
 @attrs.frozen
@@ -127,26 +129,42 @@ def resolve(
         UsageError: a name that there is not; it says which there are.
     """
     known = PROTOCOLS[benchmark]
-    if protocol not in known:
-        if any(protocol in others for others in PROTOCOLS.values()):
-            raise UsageError(
-                f"There is no protocol '{protocol}' for {benchmark}: its source has none.",
-                hint=f"There is: {', '.join(known)}. Or take one of those and change its "
-                "prompt, extraction, unparsed or average.",
-            )
-        raise unknown_name(f"protocol of {benchmark}", protocol, known)
+    if not _is_among(protocol, known):
+        raise _no_protocol(benchmark, protocol)
     given = {"prompt": prompt, "extraction": extraction, "unparsed": unparsed, "average": average}
-    allowed: Mapping[str, Sequence[str] | Mapping[str, object]] = {
+    allowed: dict[str, Collection[str]] = {
         "prompt": PROMPTS,
         "extraction": RULES,
         "unparsed": UNPARSED,
-        "average": AVERAGES,
+        "average": averages_of(benchmark),
     }
     changes: dict[str, Any] = {option: name for option, name in given.items() if name is not None}
     for option, name in changes.items():
-        if name not in allowed[option]:
-            raise unknown_name(f"{option} of {benchmark}", name, allowed[option])
+        if not _is_among(name, allowed[option]):
+            raise unknown_name(f"{option} of {benchmark}", str(name), allowed[option])
     return attrs.evolve(known[protocol], **changes)
+
+
+def averages_of(benchmark: str) -> Sequence[str]:
+    """The averages that can be made of a benchmark: durations only where videos belong to one."""
+    return [name for name in AVERAGES if name != "durations" or benchmark in _WITH_DURATIONS]
+
+
+def _is_among(name: Any, names: Collection[str]) -> bool:
+    """Whether it is one of the names; an option may be given as anything."""
+    return isinstance(name, str) and name in names
+
+
+def _no_protocol(benchmark: str, protocol: Any) -> UsageError:
+    """The error for a protocol of others, or of nobody."""
+    known = PROTOCOLS[benchmark]
+    if not any(_is_among(protocol, others) for others in PROTOCOLS.values()):
+        return unknown_name(f"protocol of {benchmark}", str(protocol), known)
+    return UsageError(
+        f"There is no protocol '{protocol}' for {benchmark}: its source has none.",
+        hint=f"There is: {', '.join(known)}. Take one of those, and change its prompt, "
+        "extraction, unparsed or average where that is wanted.",
+    )
 
 
 def marked_choice(
@@ -188,9 +206,17 @@ def averaged(marked: Sequence[Marked], average: str) -> float | None:
     """
     if average not in AVERAGES:
         raise unknown_name("average", average, AVERAGES)
-    counted: dict[object, list[float]] = {}
+    scores: dict[Hashable, list[float]] = {}
     for one in marked:
         if one.score is not None:
-            part = {"questions": "", "durations": one.groups.get("duration"), "tasks": one.kind}
-            counted.setdefault(part[average], []).append(one.score)
-    return fmean(fmean(scores) for scores in counted.values()) if counted else None
+            scores.setdefault(_part(one, average), []).append(one.score)
+    if not scores:
+        return None
+    return sum(sum(some) / len(some) for some in scores.values()) / len(scores)
+
+
+def _part(one: Marked, average: str) -> Hashable:
+    """What an answer is averaged with before the averages are."""
+    if average == "durations":
+        return one.groups.get("duration")
+    return one.kind if average == "tasks" else None

@@ -1,0 +1,175 @@
+"""What each rule reads, in a table of outputs as models give them, and what holds of any text.
+
+The letters in `outputs.json` were not written by the rules under test: those of the scripts came
+from the scripts themselves, run once on the same outputs; those of "lenient" from a person.
+"""
+
+import json
+import string
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retake.core.errors import UsageError
+from retake.datasets.extraction import LETTERS, RULES, extract
+
+_TABLE = json.loads((Path(__file__).parent / "outputs.json").read_text(encoding="utf-8"))
+_COLUMNS: list[str] = _TABLE["rules"]
+_OPTIONS: dict[str, list[str]] = _TABLE["options"]
+
+#: Rules that read as another does, which has a column.
+_ALIKE = {
+    "lmms-eval-mlvu": "lmms-eval-videomme",
+    "lmms-eval-lvbench": "lmms-eval-videomme",
+    "lmms-eval-longvideobench": "longvideobench",
+    "lmms-eval-0.7.1-videomme": "videomme",
+    "lmms-eval-0.7.1-lvbench": "videomme",
+    "lmms-eval-0.7.1-mlvu": "mlvu",
+}
+_ROWS = [
+    (section, reads, said, _OPTIONS[options[0] if options else "five"])
+    for section, rows in _TABLE["outputs"].items()
+    for reads, said, *options in rows
+]
+
+_PIECES = [
+    *LETTERS,
+    *"abf().,:;!?\n ",
+    *("(B)", "C.", "D)", "Best answer:", "Best option:", "The best option is", "The answer is"),
+    *("The answer", "answer is", "I choose", "答案是", "\\boxed{", "}", "not", "or", "and"),
+    *("<think>", "</think>", "option", "a red car", "A red car", "Because", "**"),
+]
+_texts = st.one_of(
+    st.text(max_size=60),
+    st.lists(st.sampled_from(_PIECES), max_size=14).map("".join),
+    st.lists(st.sampled_from(_PIECES), max_size=14).map(" ".join),
+)
+_options = st.sampled_from([*_OPTIONS.values(), ["yes", "no"], []])
+
+
+def test_the_table_has_every_rule_and_many_outputs() -> None:
+    assert set(_COLUMNS) | set(_ALIKE) == set(RULES)
+    assert len(_ROWS) >= 200
+    assert len({(said, tuple(options)) for _, _, said, options in _ROWS}) == len(_ROWS)
+    for column, rule in enumerate(_COLUMNS):  # no column is idle, nor like another
+        letters = Counter(reads[column] for _, reads, _, _ in _ROWS)
+        assert len(letters) >= 5, rule
+        assert letters["-"] >= 20, rule
+    columns = {tuple(reads[column] for _, reads, _, _ in _ROWS) for column in range(len(_COLUMNS))}
+    assert len(columns) == len(_COLUMNS)
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_a_rule_reads_what_its_source_reads(rule: str) -> None:
+    column = _COLUMNS.index(_ALIKE.get(rule, rule))
+    for section, reads, said, options in _ROWS:
+        expected = None if reads[column] == "-" else reads[column]
+        assert extract(said, rule, options) == expected, (section, said)
+
+
+@pytest.mark.parametrize("rule", _COLUMNS)
+@settings(deadline=None)
+@given(said=_texts, options=_options)
+def test_a_rule_reads_a_letter_it_can_read_or_none(
+    rule: str, said: str, options: list[str]
+) -> None:
+    letter = extract(said, rule, options)
+    assert letter is None or letter in RULES[rule].letters
+
+
+@settings(deadline=None)
+@given(said=_texts, options=_options)
+def test_lenient_reads_only_letters_that_options_have(said: str, options: list[str]) -> None:
+    letter = extract(said, "lenient", options)
+    assert letter is None or letter in (LETTERS[: len(options)] or LETTERS)
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+@pytest.mark.parametrize("letter", LETTERS)
+def test_a_letter_alone_is_read_by_whoever_knows_it(rule: str, letter: str) -> None:
+    known = letter in RULES[rule].letters
+    assert extract(letter, rule, _OPTIONS["six"]) == (letter if known else None)
+
+
+@pytest.mark.parametrize("rule", sorted(set(_COLUMNS) - {"lmms-eval-0.2.4-longvideobench"}))
+@settings(deadline=None)
+@given(said=_texts, before=st.sampled_from(["", " ", "\n\t"]), after=st.sampled_from([" ", "\n"]))
+def test_space_around_an_answer_does_not_matter(
+    rule: str, said: str, before: str, after: str
+) -> None:
+    options = _OPTIONS["five"]
+    assert extract(before + said + after, rule, options) == extract(said, rule, options)
+
+
+@settings(deadline=None)
+@given(_texts)
+def test_two_missing_commas_matter_only_to_the_phrases_they_run_together(said: str) -> None:
+    phrases = ("The best option is", "The correct option is", "Best answer:", "Best option:")
+    read = [extract(said, rule, ()) for rule in ("videomme", "retake")]
+    assert read[0] == read[1] or any(phrase in said for phrase in phrases)
+
+
+@settings(deadline=None)
+@given(_texts)
+def test_a_script_that_knows_e_reads_as_the_others_where_there_is_none(said: str) -> None:
+    said = said.replace("E", "")
+    assert extract(said, "longvideobench", ()) == extract(said, "retake", ())
+
+
+@settings(deadline=None)
+@given(_texts)
+def test_the_readings_of_mlvu_differ_only_in_what_may_stand_before_the_letter(said: str) -> None:
+    strict, trimmed, last = (
+        extract(said, rule, ()) for rule in ("mlvu-videochat", "mlvu-test", "mlvu")
+    )
+    assert strict is None or strict == trimmed == last
+    assert ")" in said or strict == trimmed == last
+
+
+@settings(deadline=None)
+@given(
+    letter=st.sampled_from(LETTERS),
+    wrapped=st.sampled_from(
+        ["{}", "({})", "{}.", "{})", "**{}**", "[{}]", "\\boxed{{{}}}", "<answer>{}</answer>"]
+    ),
+    said=st.sampled_from(
+        ["{}", "The answer is {}", "Answer: {}", "I choose {}", "It is option {}", "答案是{}"]
+    ),
+    case=st.sampled_from([str.upper, str.lower]),
+)
+def test_lenient_reads_a_letter_however_it_is_said_and_dressed(
+    letter: str, wrapped: str, said: str, case: Any
+) -> None:
+    answer = said.format(wrapped.format(case(letter)))
+    assert extract(answer, "lenient", _OPTIONS["six"]) == letter
+
+
+@settings(deadline=None)
+@given(
+    letters=st.permutations(LETTERS).map(lambda order: order[:2]),
+    between=st.sampled_from([" or ", " and ", ", ", "/", " & ", " or maybe "]),
+    said=st.sampled_from(["{}", "The answer is {}", "Answer: {}", "I choose {}", "({})"]),
+)
+def test_lenient_does_not_choose_between_two(letters: list[str], between: str, said: str) -> None:
+    assert extract(said.format(between.join(letters)), "lenient", _OPTIONS["six"]) is None
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=string.ascii_lowercase[6:] + " ,.", max_size=80))
+def test_nothing_is_read_where_no_letter_is(said: str) -> None:
+    for rule in RULES:
+        assert extract(said, rule, ("a dog", "a cat")) is None
+
+
+@pytest.mark.parametrize(
+    ("given_name", "nearest"), [("video-mme", "videomme"), ("lenent", "lenient")]
+)
+def test_an_unknown_rule_is_answered_with_the_nearest(given_name: str, nearest: str) -> None:
+    with pytest.raises(UsageError, match=given_name) as caught:
+        extract("B", given_name, ())
+    assert f"'{nearest}'" in str(caught.value.hint)
+    assert "lmms-eval-0.7.1-mlvu" in str(caught.value.hint)
