@@ -27,6 +27,7 @@ _COMMANDS = {
     "compare": ("retake_cli.compare", "Compare runs, question by question."),
     "report": ("retake_cli.report_html", "Show runs or a sweep as one HTML page."),
     "inspect": ("retake_cli.inspect", "Show what methods keep of one video, as one HTML page."),
+    "judge": ("retake_cli.judge", "Have a judge mark the answers that only a judge can."),
     "submission": ("retake_cli.submission", "Write what a benchmark's server takes."),
     "bench": ("retake_cli.bench", "Measure times, memory and operations, variants side by side."),
     "list": ("retake_cli.listing", "List selectors, compressors, models and what else there is."),

@@ -165,7 +165,12 @@ class Server:
                 if self.path != "/v1/chat/completions":
                     self.send_error(404)
                     return
-                with server._counted(json.loads(raw), self.headers["Authorization"]) as answer:
+                try:
+                    body = json.loads(raw)
+                except ValueError:  # whoever asked was killed while asking
+                    self.close_connection = True
+                    return
+                with server._counted(body, self.headers["Authorization"]) as answer:
                     server._ended.wait(answer.after)
                     self._send(answer)
 
