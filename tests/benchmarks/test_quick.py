@@ -15,6 +15,9 @@ SCRIPTS = {
     "end_to_end": ("stock transformers", "naive chunked engine", "retake, nothing evicted"),
     "needle_survival": ("attention mass", "in some layer", "layer 5"),
     "fifteen_questions": ("retake run", "retake watch", "retake ask"),
+    "watch_once": ("watched once", "watched for each question"),
+    "reproduce_estimates": ("qwen2-vl/videomme-baseline", "llava-video/lvbench", "GiB on the card"),
+    "reproduce_check": ("Qwen2-VL, tiny, pivotkv", "LLaVA-OneVision, tiny, none"),
 }
 
 

@@ -47,7 +47,8 @@ def test_what_was_not_measured_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "shown"),
     [
-        ("performance", {"flat_memory", "day", "end_to_end", "fifteen_questions"}),
+        ("performance", {"flat_memory", "day", "end_to_end", "fifteen_questions", "watch_once"}),
+        ("reproduce", {"reproduce_estimates", "reproduce_check"}),
         ("scenes", {"scenes_compressors", "scenes_selectors", "scenes_rules", "scenes_policies"}),
     ],
 )
