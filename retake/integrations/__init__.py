@@ -1,0 +1,1 @@
+"""retake inside other frameworks; each needs that framework installed."""
