@@ -19,8 +19,6 @@ from .workers import Crew, worker_options
 if TYPE_CHECKING:
     from retake.core.benchmark import Benchmark
 
-#: Below presets, files and flags. Answers to benchmarks are short.
-DEFAULTS = {"generate": {"max_new_tokens": 32}}
 
 
 @click.command("eval", cls=SectionCommand)
@@ -115,7 +113,8 @@ def command(
     from .evaluation_progress import Shown, evaluation_progress
     from .steps import configure, from_anywhere
 
-    config = from_anywhere(configure(given, DEFAULTS))
+    named = find_benchmark(benchmark, given["benchmark_option"]) if benchmark else None
+    config = from_anywhere(configure(given, defaults(named)))
     # Whatever is wrong with it should not wait for videos that are made, or a model.
     resolved = api.resolve(config)
     if show_config:
@@ -124,7 +123,8 @@ def command(
     with Crew(resolved, workers, launcher, ray_address, hang_timeout) as crew:
         if crew.is_helper():
             return
-        named = find_benchmark(benchmark, given["benchmark_option"])
+        if named is None:
+            raise no_benchmark()
         if output is None:
             raise click.UsageError("Missing option '-o FOLDER': where the run is kept.")
         folder = output.expanduser()
@@ -150,7 +150,22 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def find_benchmark(reference: str | None, pairs: Sequence[str]) -> "tuple[str, Benchmark]":
+def defaults(named: "tuple[str, Benchmark] | None") -> dict[str, Any]:
+    """What stands below presets, files and flags: how long a benchmark's answers may be."""
+    from retake.core.benchmark import ANSWER_TOKENS
+
+    tokens = named[1].answer_tokens if named else ANSWER_TOKENS
+    return {"generate": {"max_new_tokens": tokens}}
+
+
+def no_benchmark() -> click.UsageError:
+    """The error where none is named."""
+    from retake.datasets import datasets
+
+    return click.UsageError(f"Missing argument 'BENCHMARK': {', '.join(datasets.names())}.")
+
+
+def find_benchmark(reference: str, pairs: Sequence[str]) -> "tuple[str, Benchmark]":
     """The benchmark that is meant, with its options, and its name.
 
     Raises:
@@ -161,8 +176,6 @@ def find_benchmark(reference: str | None, pairs: Sequence[str]) -> "tuple[str, B
     from retake.datasets import datasets
     from retake.loading import make_part
 
-    if reference is None:
-        raise click.UsageError(f"Missing argument 'BENCHMARK': {', '.join(datasets.names())}.")
     part = parse_part(reference)
     given = dict(key_value(pair, "--benchmark-option") for pair in pairs)
     options = {**part.get("options", {}), **given}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .evaluate import DEFAULTS, find_benchmark
+from .evaluate import defaults, find_benchmark, no_benchmark
 from .options import FLAGS, SectionCommand, configuration_options, flag_options, section_option
 
 if TYPE_CHECKING:
@@ -120,11 +120,13 @@ def command(
     from .sweep_grid import cells_of_flags, overview
     from .sweep_progress import SweepShown
 
-    grid, base, cells = cells_of_flags(given, DEFAULTS)
+    named = find_benchmark(benchmark, given["benchmark_option"]) if benchmark else None
+    grid, base, cells = cells_of_flags(given, defaults(named))
     if show_config:
         click.echo(overview(base, cells), nl=False)
         return
-    named = find_benchmark(benchmark, given["benchmark_option"])
+    if named is None:
+        raise no_benchmark()
     if output is None:
         raise click.UsageError("Missing option '-o FOLDER': where the sweep is kept.")
     folder = output.expanduser()

@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 import attrs
 
+#: Answers to benchmarks are short.
+ANSWER_TOKENS = 32
+
 #: What a sample may be broken down by: a name, a number on a scale, or several names at once.
 Group = str | float | tuple[str, ...]
 
@@ -120,7 +123,7 @@ class Benchmark(ABC):
     @property
     def answer_tokens(self) -> int:
         """How long an answer may be in tokens, where nobody says otherwise."""
-        return 32
+        return ANSWER_TOKENS
 
     @property
     def asks_by_frames(self) -> bool:

@@ -191,3 +191,18 @@ def test_videos_are_read_out_of_archives(
 
 def _only(folder: Path, names: tuple[str, ...]) -> list[tuple[Any, ...]]:
     return [tuple(each[name] for name in names) for each in lines(folder / "samples.jsonl")]
+
+
+def test_how_long_answers_may_be(retake: Run, tmp_path: Path) -> None:
+    """As the benchmark says; below what a preset or a flag says."""
+    (tmp_path / "quiz.py").write_text(
+        _QUIZ.replace(
+            "    def samples",
+            "    @property\n    def answer_tokens(self):\n        return 7\n\n    def samples",
+        )
+    )
+    words = ("eval", f"{tmp_path / 'quiz.py'}:Quiz:folder=x", "--show-config")
+    assert "max_new_tokens: 7\n" in retake(*words).out
+    assert "max_new_tokens: 9\n" in retake(*words, "--max-new-tokens", "9").out
+    assert "max_new_tokens: 128\n" in retake(*words, "--preset", "qwen2-vl/mlvu").out
+    assert "max_new_tokens: 32\n" in retake("eval", "scenes", "--show-config").out
