@@ -66,8 +66,8 @@ def cases_of(run: RunRecords, benchmark: Benchmark) -> list[Case]:
     if run.samples and not found:
         raise UsageError(
             f"Nothing in '{run.folder}' is for a judge: the benchmark "
-            f"'{run.header.benchmark.name}' marks these answers itself.",
-            hint="`results.json` in the run's folder has the scores.",
+            f"'{run.header.benchmark.name}' asks none about the answers that are there.",
+            hint="It marks them itself, or what is right is hidden.",
         )
     return found
 
