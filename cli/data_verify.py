@@ -58,19 +58,19 @@ def command(
 
     from .console import print_json, progress, stdout
 
-    named = _benchmark(benchmark, root, benchmark_option)
+    name, made = _benchmark(benchmark, root, benchmark_option)
     with progress() as told:
-        found = verify(named, deep=deep, progress=lambda done, total: told("verify", done, total))
+        found = verify(made, deep=deep, progress=lambda done, total: told("verify", done, total))
     if as_json:
-        print_json(document(benchmark, found))
+        print_json(document(name, found))
     else:
-        _show(benchmark, found, stdout())
+        _show(name, found, stdout())
     if not found.is_complete:
         raise click.exceptions.Exit(1)
 
 
-def _benchmark(reference: str, root: Path | None, pairs: Sequence[str]) -> "Benchmark":
-    """The benchmark with its options; a root that is a flag of its own is never read as YAML."""
+def _benchmark(reference: str, root: Path | None, pairs: Sequence[str]) -> "tuple[str, Benchmark]":
+    """Its name, and it with its options; a root that is a flag of its own is never read as YAML."""
     from retake.core.config import PartOptions
     from retake.core.references import key_value, parse_part
     from retake.datasets import datasets
@@ -81,7 +81,7 @@ def _benchmark(reference: str, root: Path | None, pairs: Sequence[str]) -> "Benc
     flags = {} if root is None else {"root": str(root)}
     options = {**part.get("options", {}), **given, **flags}
     made, _ = make_part(datasets, PartOptions(part["name"], options))
-    return made
+    return part["name"], made
 
 
 def document(name: str, found: "Verification") -> dict[str, Any]:
