@@ -5,6 +5,7 @@ from the scripts themselves, run once on the same outputs; those of "lenient" fr
 """
 
 import json
+import re
 import string
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from retake.core.errors import UsageError
 from retake.datasets.extraction import LETTERS, RULES, extract
 
+_DOCS = Path(__file__).parents[2] / "docs" / "datasets" / "differences.md"
 _TABLE = json.loads((Path(__file__).parent / "outputs.json").read_text(encoding="utf-8"))
 _COLUMNS: list[str] = _TABLE["rules"]
 _OPTIONS: dict[str, list[str]] = _TABLE["options"]
@@ -163,6 +165,21 @@ def test_lenient_does_not_choose_between_two(letters: list[str], between: str, s
 def test_nothing_is_read_where_no_letter_is(said: str) -> None:
     for rule in RULES:
         assert extract(said, rule, ("a dog", "a cat")) is None
+
+
+def test_the_examples_in_the_docs_are_rows_of_the_table() -> None:
+    reads = {said: letters for _, letters, said, _ in reversed(_ROWS)}
+    text = _DOCS.read_text(encoding="utf-8")
+    rules, *shown = re.findall(
+        r"^\| (?:said|`[^|]*`) (?:\| (?:`[a-z0-9.-]+`|[A-F-]) )+\|$", text, re.M
+    )
+    columns = [_COLUMNS.index(rule) for rule in re.findall(r"`([^`]+)`", rules)]
+    assert len(columns) == 9
+    assert len(shown) >= 19
+    for row in shown:
+        said, *letters = (cell.strip() for cell in row.strip("|").split("|"))
+        assert letters == [reads[said.strip("`")][column] for column in columns], said
+    assert f"{len(_ROWS)} outputs" in text
 
 
 @pytest.mark.parametrize(
