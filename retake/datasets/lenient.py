@@ -22,8 +22,12 @@ import attrs
 
 _LETTERS = "ABCDEF"
 
+#: How far from a letter, in characters, something is said of it.
+_NEAR = 100
+
 _THOUGHT = re.compile(r"^.*</think>|<think>.*", re.DOTALL)
-_TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<answer>", re.IGNORECASE)
+_END_TAG = re.compile(r"</answer>", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _DRESS = re.compile(r"[*`$\"“”#]|(?<!\w)[_'‘]+|[_'’]+(?!\w)")
@@ -75,7 +79,7 @@ _IS_WRONG = re.compile(
     re.IGNORECASE,
 )
 _ARE = re.compile(r"\s*(?:are|were)\b")
-_LABEL_START = re.compile(r"(?:[-•]\s+)?(?:option\s+|choice\s+)?[(\[]?\s*", re.IGNORECASE)
+_LABEL_START = re.compile(r"\s*(?:[-•]\s+)?(?:option\s+|choice\s+)?[(\[]?\s*", re.IGNORECASE)
 _LABEL_END = re.compile(r"\s*(?:[.):,;!?。]|[-–—=]\s|$|\n)")
 #: What follows a letter that begins an answer and is given reasons for.
 _REASON = re.compile(r"[ \t]+(?:[-–—=(]|(?:because|since|as|due|based)\b)")
@@ -111,20 +115,21 @@ class _Letter:
     def name(self) -> str:
         return self.text[self.start].upper()
 
-    @property
-    def before(self) -> str:
-        return self.text[: self.start]
+    def follows(self, pattern: "re.Pattern[str]") -> bool:
+        """Whether what comes right before it is of a pattern, which ends with the text."""
+        return pattern.search(self.text, max(0, self.start - _NEAR), self.start) is not None
 
     @property
     def after(self) -> str:
-        """What follows, without the bracket that closes around the letter."""
-        after = self.text[self.end :]
+        """What follows soon, without the bracket that closes around the letter."""
+        after = self.text[self.end : self.end + _NEAR]
         return re.sub(r"^\s*[)\]]", "", after) if self.bracketed else after
 
     @property
     def bracketed(self) -> bool:
-        around = self.before.rstrip()[-1:] + self.text[self.end :].lstrip()[:1]
-        return around in ("()", "[]")
+        before = self.text[max(0, self.start - _NEAR) : self.start].rstrip()
+        after = self.text[self.end : self.end + _NEAR].lstrip()
+        return before[-1:] + after[:1] in ("()", "[]")
 
     @property
     def is_article(self) -> bool:
@@ -133,26 +138,26 @@ class _Letter:
         if self.name != "A" or self.bracketed or reads_on:
             return False
         is_followed = re.match(r"[ \t]+\w", self.after) is not None
-        return is_followed and (self.text[self.start] == "a" or not _DECLARED.search(self.before))
+        return is_followed and (self.text[self.start] == "a" or not self.follows(_DECLARED))
 
     @property
     def is_ruled_out(self) -> bool:
-        return bool(_RULED_OUT.search(self.before) or _IS_WRONG.match(self.after))
+        return self.follows(_RULED_OUT) or bool(_IS_WRONG.match(self.after))
 
     @property
     def is_declared(self) -> bool:
-        return bool(_DECLARED.search(self.before) or _IS_RIGHT.match(self.after))
+        return self.follows(_DECLARED) or bool(_IS_RIGHT.match(self.after))
 
     @property
     def is_first(self) -> bool:
         """Whether nothing comes before it but its bracket or the word "option"."""
-        return _LABEL_START.fullmatch(self.before) is not None
+        return _LABEL_START.fullmatch(self.text, 0, self.start) is not None
 
     @property
     def is_label(self) -> bool:
         """Whether a line begins with it as with an option's letter."""
-        line = self.before.rsplit("\n", 1)[-1]
-        if not _LABEL_START.fullmatch(line.lstrip()):
+        line = self.text.rfind("\n", 0, self.start) + 1
+        if not _LABEL_START.fullmatch(self.text, line, self.start):
             return False
         is_capital = self.text[self.start].isupper()
         goes_on = is_capital and bool(_REASON.match(self.after))
@@ -167,17 +172,12 @@ class _Letter:
     @property
     def is_mention(self) -> bool:
         is_last = self.text[self.start].isupper() and re.fullmatch(r"\s*[.!]?\s*", self.after)
-        leads = bool(_LEADS_TO_END.search(self.before))
-        return self.bracketed or bool(_AS_OPTION.search(self.before)) or bool(is_last and leads)
+        is_closing = bool(is_last) and self.follows(_LEADS_TO_END)
+        return self.bracketed or self.follows(_AS_OPTION) or is_closing
 
 
 def _chosen(text: str, options: Sequence[str]) -> str | None:
-    text = _LATEX.sub(r"\1", _THOUGHT.sub("", text)).strip()
-    for final in (_BOXED, _TAGGED):
-        inside = final.findall(text)
-        if inside:
-            return _chosen(inside[-1], options)
-    text = _DRESS.sub("", text).strip()
+    text = _DRESS.sub("", _final(_LATEX.sub(r"\1", _THOUGHT.sub("", text)))).strip()
     same = None if _ALONE.fullmatch(text) else _with_text(text, options)
     if same:
         return same
@@ -195,12 +195,24 @@ def _chosen(text: str, options: Sequence[str]) -> str | None:
     return names.pop() if len(names) == 1 and not paired.intersection(found) else None
 
 
+def _final(text: str) -> str:
+    """What is in the last box, or else in the last answer tag; without either the whole."""
+    boxes = _BOXED.findall(text)
+    if not boxes:
+        return _END_TAG.split(_TAG.split(text)[-1])[0]
+    while boxes:
+        text = boxes[-1]
+        boxes = _BOXED.findall(text)
+    return text
+
+
 def _pairs(letters: Sequence[_Letter]) -> list[tuple[_Letter, _Letter]]:
     """Neighbours that are named together: "A or C", "A, B and D"."""
     return [
         (one, following)
         for one, following in pairwise(letters)
-        if _BETWEEN.fullmatch(one.text[one.end : following.start])
+        if following.start - one.end < _NEAR
+        and _BETWEEN.fullmatch(one.text, one.end, following.start)
     ]
 
 
