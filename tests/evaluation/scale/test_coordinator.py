@@ -300,7 +300,7 @@ def test_another_protocol(tmp_path: Path) -> None:
         worker.line.send("hello", slot=0, host="there", pid=1, protocol="retake.scale/0")
         worker.line.receive()
 
-    with pytest.raises(WorkerError, match="The worker on there speaks retake.scale/0"):
+    with pytest.raises(WorkerError, match=r"The worker on there speaks retake\.scale/0"):
         go(tmp_path / "run", [other])
 
 
