@@ -149,7 +149,7 @@ class VideoMME(Published):
     def holdings(self) -> Sequence[Holding]:
         """The table, the videos, and subtitles: those found, and those of long videos."""
         entries = {entry.video: entry for entry in self.entries()}
-        videos, spoken = self._videos(), VideoFinder(self.folder, ("subtitle",), suffixes=(".srt",))
+        videos, spoken = self._videos(), self._found_subtitles()
         held = [Holding(self.table.name, self.table, "annotations")]
         for video, entry in entries.items():
             path = videos.find(f"{video}.mp4") or videos.expected(f"{video}.mp4")
@@ -181,6 +181,9 @@ class VideoMME(Published):
     def _videos(self) -> VideoFinder:
         return VideoFinder(self.folder, ("data", "videos"))
 
+    def _found_subtitles(self) -> VideoFinder:
+        return VideoFinder(self.folder, ("subtitle", "subtitles"), suffixes=(".srt",))
+
     def _spoken(self) -> VideoFinder | None:
         """The subtitles; None where they are not asked for.
 
@@ -189,7 +192,7 @@ class VideoMME(Published):
         """
         if self.subtitles == "none":
             return None
-        finder = VideoFinder(self.folder, ("subtitle", "subtitles"), suffixes=(".srt",))
+        finder = self._found_subtitles()
         if not finder.listing.entries:
             raise UsageError(
                 f"subtitles={self.subtitles}, but there are none under '{self.folder}'.",

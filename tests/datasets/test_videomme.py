@@ -337,6 +337,22 @@ def test_videos_need_not_be_there(copy: Path) -> None:
     assert samples[0].video == copy / "data" / "-mini001_Ab.mp4"
 
 
+def test_folders_of_pictures(copy: Path) -> None:
+    """As published ReTaKe unpacks videos; a video that is there as a file is taken as that."""
+    for video in miniature.VIDEOS[:2]:
+        for number in range(3):
+            path = copy / "data_25fps" / video.videoID / f"{number:05}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+    assert ".zip" not in str(benchmark(copy).samples()[0].video)
+    (copy / "data").mkdir()
+    (copy / "data" / "-mini001_Ab.mp4").write_bytes(b"")
+    videos = {sample.id: sample.video for sample in benchmark(copy).samples()}
+    assert videos["001-1"] == copy / "data" / "-mini001_Ab.mp4"
+    assert videos["002-1"] == copy / "data_25fps" / "-mini002_Ab"
+    assert videos["301-1"] == copy / "videos_chunked_01.zip" / "data" / "-mini301_Ab.mp4"
+
+
 @pytest.mark.parametrize(
     "value",
     [
