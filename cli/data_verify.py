@@ -138,7 +138,7 @@ def _show(name: str, found: "Verification", console: "Console") -> None:
         _list(console, title, [_line(one) for one in needed])
         if rest:
             _list(console, f"{title}, but not needed", [_line(one) for one in rest], most=3)
-    _list(console, "Archives that cannot be read", [why for _, why in found.unreadable])
+    _list(console, "Cannot be read", [" ".join(why.split()) for _, why in found.unreadable])
     extra = [f"{one.path}  {units.memory(one.bytes)}" for one in found.surplus]
     _list(console, "Surplus: not of this benchmark", extra, most=5)
     console.print()

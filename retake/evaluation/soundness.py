@@ -119,7 +119,7 @@ def check_inside(
         with open_archive(path) as archive:
             return [_inside(archive, holding, deep, stop) for holding in holdings]
     except RetakeError as error:
-        return [Checked(holding, "missing", str(error), opened=False) for holding in holdings]
+        return [Checked(holding, "corrupt", str(error), opened=False) for holding in holdings]
 
 
 def _inside(archive: Archive, holding: Holding, deep: bool, stop: threading.Event) -> Checked:

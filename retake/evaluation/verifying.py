@@ -43,7 +43,7 @@ class Verification:
         deep: whether every frame was decoded and every archive read.
         checked: every file that it consists of, in its order.
         surplus: what else there is of such files.
-        unreadable: archives under the root that cannot be read, and why.
+        unreadable: archives and folders under the root that cannot be read, and why.
     """
 
     root: Path | None

@@ -1,8 +1,10 @@
 """Archives read in place: whole or in parts, and everything that can be wrong with them."""
 
+import contextlib
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -246,3 +248,25 @@ def test_joined(parts: list[bytes], reads: list[tuple[int, int]]) -> None:
                     found += piece
                 assert found == whole[place : place + count]
                 assert joined.tell() == max(place, min(len(whole), place + count))
+
+
+@pytest.mark.parametrize(("make", "name"), [(make_zip, "v.zip"), (make_tar, "v.tar")])
+def test_any_damage(
+    tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path], name: str
+) -> None:
+    """However an archive is damaged, it is listed and read, or a VideoError says what is wrong."""
+    sound = make(tmp_path / name, {"data/a.mp4": b"abc" * 9, "b": b"1"}).read_bytes()
+
+    @given(st.integers(0, len(sound) - 1), st.integers(0, 30), st.binary(max_size=12))
+    @settings(max_examples=300, deadline=None)
+    def holds(place: int, lost: int, put: bytes) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            path.write_bytes(sound[:place] + put + sound[place + lost :])
+            with contextlib.suppress(VideoError), open_archive(path) as archive:
+                for member in archive.members:
+                    with contextlib.suppress(VideoError):
+                        for _ in archive.pieces(member):
+                            pass
+
+    holds()

@@ -49,7 +49,7 @@ class Listing:
     Attributes:
         entries: files of the suffixes asked for, and folders of pictures.
         archives: those that were listed, by path of the (first) file: all files they consist of.
-        unreadable: archives that could not be, and why.
+        unreadable: archives and folders that could not be looked into, and why.
     """
 
     entries: list[Entry] = attrs.field(factory=list)
@@ -72,7 +72,7 @@ def list_files(root: Path, suffixes: frozenset[str], *, pictures: bool) -> Listi
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise UsageError(f"The folder '{root}' {what}.")
     listing = Listing()
-    for folder, files in _folders(root):
+    for folder, files in _folders(root, listing):
         at = folder.relative_to(root).parts
         if pictures and at and _are_pictures(files):
             listing.entries.append(Entry(folder, at, 1))
@@ -85,7 +85,7 @@ def list_files(root: Path, suffixes: frozenset[str], *, pictures: bool) -> Listi
     return listing
 
 
-def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+def _folders(root: Path, listing: Listing) -> Iterator[tuple[Path, list[str]]]:
     """Every folder with its files' names; of a folder of pictures only the first names."""
     seen: set[tuple[int, int]] = set()
     pending = [root]
@@ -101,7 +101,11 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
                 all_pictures = len(head) > 1 and _are_pictures([entry.name for entry in head])
                 rest = [] if all_pictures else list(entries)
         except OSError as error:
-            raise UsageError(f"Cannot look into '{folder}': {error.strerror}.") from None
+            refusal = UsageError(f"Cannot look into '{folder}': {error.strerror}.")
+            if folder == root:
+                raise refusal from None
+            listing.unreadable[folder] = refusal
+            continue
         visible = [entry for entry in (*head, *rest) if not _is_hidden(entry.name)]
         yield folder, sorted(entry.name for entry in visible if entry.is_file())
         # The last is looked at first.

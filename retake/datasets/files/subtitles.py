@@ -21,7 +21,7 @@ from retake.datasets.files.text import decoded
 
 _CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
-_TIMED = re.compile(r"\s*[\d:][^<>]*-->")
+_TIMED = re.compile(r"\s*\d+:[\d:.,\s]*-->")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|\{\\[^{}]*\}")
 _SHORTEST = 1.0  # seconds
 

@@ -149,6 +149,24 @@ def test_broken_archives_do_not_stand_in_the_way(tmp_path: Path) -> None:
         assert words in advice
 
 
+def test_a_forbidden_folder_does_not_stand_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that the system keeps to itself, such as lost+found, is told where one is missing."""
+    put(tmp_path, "data/abc.mp4", "lost+found/x.mp4")
+    scan = os.scandir
+
+    def refuse(path: Path) -> object:
+        if path.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    finder = VideoFinder(tmp_path)
+    assert finder.find("abc") == tmp_path / "data" / "abc.mp4"
+    assert "lost+found': Permission denied" in finder.advice("x")
+
+
 def test_no_such_root(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         VideoFinder(tmp_path / "none").find("a")
