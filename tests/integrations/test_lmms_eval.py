@@ -46,28 +46,31 @@ def run(folder: Path, output: Path, *more: str, launcher: tuple[str, ...] = ()) 
     )
 
 
-def read(output: Path) -> tuple[float, dict[str, str]]:
-    """The score, and the answers by sample id."""
+def read(output: Path) -> tuple[float, dict[int, str]]:
+    """The score, and the answers by the number of the question."""
     (results,) = output.rglob("*_results.json")
     score: Any = json.loads(results.read_text())["results"][TASK]["right,none"]
     answers = {}
     for path in output.rglob(f"*_samples_{TASK}.jsonl"):
         for line in path.read_text().splitlines():
             sample = json.loads(line)
-            answers[sample["doc"]["id"]] = sample["filtered_resps"][0]
+            answers[sample["doc_id"]] = sample["filtered_resps"]
     return float(score), answers
 
 
-def by_the_api(samples: list[Sample], **options: Any) -> tuple[float, dict[str, str]]:
+def by_the_api(samples: list[Sample], **options: Any) -> tuple[float, dict[int, str]]:
     """The same by retake's own API."""
     model = retake.load(**options)
     answers = {}
     for video in {sample.video for sample in samples}:
-        some = [sample for sample in samples if sample.video == video]
-        memory = model.watch(video, questions=[sample.question for sample in some])
-        for sample in some:
-            answers[sample.id] = model.ask(sample.question, memory, max_new_tokens=8).text
-    right = [answers[s.id].rstrip(".").casefold() == str(s.answer).casefold() for s in samples]
+        some = {n: sample for n, sample in enumerate(samples) if sample.video == video}
+        memory = model.watch(video, questions=[sample.question for sample in some.values()])
+        for number, sample in some.items():
+            answers[number] = model.ask(sample.question, memory, max_new_tokens=8).text
+    right = [
+        answers[number].rstrip(".").casefold() == str(sample.answer).casefold()
+        for number, sample in enumerate(samples)
+    ]
     return sum(right) / len(right), answers
 
 
