@@ -30,7 +30,9 @@ _TAG = re.compile(r"<answer>", re.IGNORECASE)
 _END_TAG = re.compile(r"</answer>", re.IGNORECASE)
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _LATEX = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
-_DRESS = re.compile(r"[*`$\"“”#]|(?<!\w)[_'‘]+|[_'’]+(?!\w)")
+_DRESS = re.compile(r"<\|[^<>|]*\|>|</?s>|[*`$\"“”#]|(?<!\w)[_'‘]+|[_'’]+(?!\w)")
+
+_SPACE = re.compile(r"[^\S\n]+")
 
 _INTRODUCED = re.compile(
     r"^(?:the\s+)?(?:(?:best|correct|final)\s+)?(?:answer|option)(?:\s+is\b)?\s*:?\s+",
@@ -62,9 +64,11 @@ _IS_RIGHT = re.compile(
     r"\s*(?:is|would be|seems)\s+(?:the\s+)?(?:most\s+)?(?:correct|right|best|answer|accurate)\b",
     re.IGNORECASE,
 )
-_AS_OPTION = re.compile(r"\b(?:option|choice|letter|answer)" + _OPENED, re.IGNORECASE)
+_AS_OPTION = re.compile(
+    r"(?:\b(?:option|choice|letter|answer)|选项|選項|選択肢)" + _OPENED, re.IGNORECASE
+)
 _LEADS_TO_END = re.compile(
-    r"(?:[,:;.。\n]|\b(?:be|is|it's|so|but|think|believe|guess|say|thus|therefore|hence|with|that|maybe"
+    r"(?:[,:;。\n]|(?<!\d)\.|\b(?:be|is|it's|so|but|think|believe|guess|say|thus|therefore|hence|with|that|maybe"
     r"|perhaps|probably))\s*$",
     re.IGNORECASE,
 )
@@ -171,13 +175,14 @@ class _Letter:
 
     @property
     def is_mention(self) -> bool:
-        is_last = self.text[self.start].isupper() and re.fullmatch(r"\s*[.!]?\s*", self.after)
-        is_closing = bool(is_last) and self.follows(_LEADS_TO_END)
-        return self.bracketed or self.follows(_AS_OPTION) or is_closing
+        is_last = re.fullmatch(r"\s*[.!]?\s*", self.text[self.end :]) or _REASON.match(self.after)
+        is_closing = self.text[self.start].isupper() and is_last and self.follows(_LEADS_TO_END)
+        return self.bracketed or self.follows(_AS_OPTION) or bool(is_closing)
 
 
 def _chosen(text: str, options: Sequence[str]) -> str | None:
-    text = _DRESS.sub("", _final(_LATEX.sub(r"\1", _THOUGHT.sub("", text)))).strip()
+    text = _final(_LATEX.sub(r"\1", _THOUGHT.sub("", text)))
+    text = _SPACE.sub(" ", _DRESS.sub("", text)).strip()
     same = None if _ALONE.fullmatch(text) else _with_text(text, options)
     if same:
         return same

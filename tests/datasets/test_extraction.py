@@ -160,6 +160,22 @@ def test_lenient_does_not_choose_between_two(letters: list[str], between: str, s
     assert extract(said.format(between.join(letters)), "lenient", _OPTIONS["six"]) is None
 
 
+@pytest.mark.parametrize(
+    ("said", "letter"),
+    [
+        ("<answer>" * 3000 + "B", "B"),
+        ("\\boxed{" * 3000 + "B", None),
+        ("<think>" * 3000 + "B", None),
+        ("B" + " " * 3000 + "or C", None),
+        ("The answer is C. " * 300, "C"),
+        ("B\n" * 300, "B"),
+        ("A B C D " * 60, None),
+    ],
+)
+def test_lenient_is_not_upset_by_a_model_that_does_not_stop(said: str, letter: str | None) -> None:
+    assert extract(said, "lenient", _OPTIONS["five"]) == letter
+
+
 @settings(deadline=None)
 @given(st.text(alphabet=string.ascii_lowercase[6:] + " ,.", max_size=80))
 def test_nothing_is_read_where_no_letter_is(said: str) -> None:
