@@ -1,4 +1,4 @@
-"""Video-MME as distributed: layouts, prompts, subtitles, metrics recomputed, submission, damage."""
+"""Video-MME as distributed: layouts, prompts, subtitles, metrics recomputed, submission."""
 
 import itertools
 import json
@@ -7,16 +7,14 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from retake.core.config import structure
-from retake.core.errors import UsageError, VideoError
+from retake.core.errors import VideoError
 from retake.datasets import datasets
-from retake.datasets.published import options_of
 from retake.datasets.videomme import VideoMME
 from retake.video.archive import unpacked
 from tests.datasets.answering import marked_by, said_of
@@ -351,107 +349,6 @@ def test_folders_of_pictures(copy: Path) -> None:
     assert videos["001-1"] == copy / "data" / "-mini001_Ab.mp4"
     assert videos["002-1"] == copy / "data_25fps" / "-mini002_Ab"
     assert videos["301-1"] == copy / "videos_chunked_01.zip" / "data" / "-mini301_Ab.mp4"
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        ["A. red", "B. blue"],
-        ("(A) red", "(B) blue"),
-        ["A) red", "B) blue"],
-        "['A. red', 'B. blue']",
-        '["A. red", "B. blue"]',
-        np.array(["A: red", "B: blue"], dtype=object),
-        ["red", "blue"],
-    ],
-)
-def test_options_in_odd_forms(value: Any) -> None:
-    """Lists, arrays and lists as text; with letters or without."""
-    assert options_of(value, "row 1") == ("red", "blue")
-
-
-@pytest.mark.parametrize(
-    ("value", "options"),
-    [
-        (["A. Lincoln", "G. Washington"], ("A. Lincoln", "G. Washington")),
-        (["A.  wide", "B.narrow"], (" wide", "narrow")),
-        (["A. a\nb", "B. (A) c"], ("a\nb", "(A) c")),
-    ],
-)
-def test_letters_of_options_and_nothing_else(value: Any, options: tuple[str, ...]) -> None:
-    """They are taken off where each option has its own, once."""
-    assert options_of(value, "row 1") == options
-
-
-def _changed(column: str, value: Any) -> Any:
-    return lambda rows: rows[4].update({column: value})
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda rows: [row.pop("options") for row in rows], "has no 'options'"),
-        (lambda rows: [row.pop("question_id") for row in rows], "has no 'question_id'"),
-        (_changed("question", None), "'question' in row 5"),
-        (_changed("duration", "1"), "short, medium, long, and is '1'"),
-        (_changed("options", ["A. one"]), "2 to 6 options in row 5"),
-        (_changed("options", None), "must be a list of texts, and are None"),
-        (_changed("answer", "E"), r"answer in row 5 of .* \(002-2\) must be one of ABCD"),
-        (_changed("question_id", "001-1"), "Two questions in .* have the id '001-1'"),
-        (lambda rows: rows.clear(), "has no rows"),
-    ],
-)
-def test_bad_tables(root: Path, copy: Path, change: Any, words: str) -> None:
-    """Named by file, row and column, before anything is watched."""
-    rows = json.loads(table(root).to_json(orient="records"))
-    change(rows)
-    (copy / miniature.PARQUET).unlink()
-    (copy / miniature.JSON).write_text(json.dumps(rows))
-    with pytest.raises(UsageError, match=words):
-        benchmark(copy).samples()
-
-
-def test_a_root_that_is_none(copy: Path) -> None:
-    """What is missing, where to get it, and what there is instead."""
-    with pytest.raises(UsageError, match=r"docs/datasets/videomme\.md") as caught:
-        VideoMME().samples()
-    assert "root=DIR" in str(caught.value)
-    with pytest.raises(UsageError, match="nowhere'"):
-        benchmark(copy / "nowhere").holdings()
-    shutil.rmtree(copy / "videomme")
-    with pytest.raises(UsageError, match=r"looked for .*test-\*\.parquet") as caught:
-        benchmark(copy).samples()
-    assert "subtitle.zip" in str(caught.value)
-    with pytest.raises(UsageError, match=r"mine\.json"):
-        benchmark(copy, annotations="mine.json").samples()
-
-
-def test_subtitles_that_are_not_there(copy: Path) -> None:
-    """Asking for them where there are none at all is a mistake."""
-    (copy / "subtitle.zip").unlink()
-    assert len(benchmark(copy).samples()) == 18
-    with pytest.raises(UsageError, match=r"there are none under .*copy") as caught:
-        benchmark(copy, subtitles="frames").samples()
-    assert "subtitle.zip" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"subtitles": "some"}, "Allowed: all, frames, none"),
-        ({"protocol": "offical"}, "'official'"),
-        ({"prompt": "vidomme"}, "'videomme'"),
-        ({"extraction": "lenent"}, "'lenient'"),
-        ({"unparsed": "right"}, "left-out"),
-        ({"average": "duration"}, "'durations'"),
-        ({"subtitle": "all"}, "'subtitles'"),
-    ],
-)
-def test_wrong_options_are_refused(root: Path, options: dict[str, Any], words: str) -> None:
-    """The message names what is allowed, before anything is read."""
-    with pytest.raises(UsageError) as caught:
-        benchmark(root, **options)
-    assert words in str(caught.value)
 
 
 def test_parts_of_a_protocol_are_exchanged(root: Path) -> None:
