@@ -1,25 +1,29 @@
 """A benchmark's own figures for a run, with intervals.
 
-The idea: a macro mean, or the mean of a judge's points, is no mean over questions, so its
-interval comes from a bootstrap that draws whole videos with all of their questions (Field & Welsh
-2007, J. R. Stat. Soc. B 69): the spread of what is drawn, times Student's quantile for so many
-videos, which is wide where they are few.
+The idea: a macro mean, or the mean of a judge's points, is no mean over questions. How much it
+would vary with other videos comes from a bootstrap that draws whole videos with all of their
+questions (Field & Welsh 2007, J. R. Stat. Soc. B 69). A share then gets Wilson's interval of as
+many questions as would vary so much, fewer where few videos say how much videos differ (Korn &
+Graubard 1998, Survey Methodology 24), as `statistics.estimate` does; anything else Student's.
 """
 
 from collections.abc import Mapping, Sequence
 from math import isfinite, sqrt
+from statistics import NormalDist
 from typing import Any
 
+import attrs
 import numpy as np
 
 from retake.core.benchmark import Benchmark, Group, Marked
 from retake.core.errors import UsageError, blame
 from retake.evaluation.records import RunRecords, SampleRecord
-from retake.evaluation.statistics import CONFIDENCE, student
+from retake.evaluation.statistics import CONFIDENCE, student, wilson
 
 #: Videos are drawn so often; less often where there are many questions.
-_MOST, _LEAST = 1000, 200
-_WORK = 1_500_000  # questions looked at in all
+_MOST, _LEAST = 500, 200
+_WORK = 1_000_000  # questions looked at in all
+_LOOKED_AT = 100  # videos
 
 
 def marked_samples(
@@ -40,8 +44,8 @@ def figures(
     """The benchmark's metrics in its order.
 
     Returns:
-        For each "name", "value", and "low" and "high", which are None where videos are too few to
-        say.
+        For each "name", "value", and "low" and "high", which are None where a single video, or
+        videos that are all alike, cannot say.
 
     Raises:
         UsageError: the benchmark's `metrics` are not numbers by name.
@@ -49,47 +53,89 @@ def figures(
     found = _metrics(benchmark, marked) if marked else {}
     if not found:
         return []
-    drawn = _drawn(benchmark, marked, seed)
-    return [
-        {"name": name, "value": value, **_interval(value, drawn, name, confidence)}
-        for name, value in found.items()
-    ]
-
-
-class _Drawn:
-    """What metrics come to over resampled videos."""
-
-    def __init__(self, videos: int) -> None:
-        self.videos = videos
-        self.values: dict[str, list[float]] = {}
-
-    def add(self, found: Mapping[str, float]) -> None:
-        for name, value in found.items():
-            self.values.setdefault(name, []).append(value)
-
-
-def _drawn(benchmark: Benchmark, marked: Sequence[Marked], seed: int) -> _Drawn:
     by_video: dict[str, list[Marked]] = {}
     for each in marked:
         by_video.setdefault(each.video, []).append(each)
     videos = list(by_video.values())
-    drawn = _Drawn(len(videos))
-    times = max(_LEAST, min(_MOST, _WORK // len(marked)))
+    drawn, resting = _drawn(benchmark, videos, seed), _resting_on(benchmark, videos, found)
+    return [
+        {
+            "name": name,
+            "value": value,
+            **_interval(value, drawn.get(name, ()), resting[name], confidence),
+        }
+        for name, value in found.items()
+    ]
+
+
+def _drawn(
+    benchmark: Benchmark, videos: Sequence[list[Marked]], seed: int
+) -> dict[str, list[float]]:
+    """What each metric comes to over resampled videos."""
+    values: dict[str, list[float]] = {}
+    questions = sum(map(len, videos))
+    times = max(_LEAST, min(_MOST, _WORK // questions))
     random = np.random.default_rng(seed)
     for _ in range(times if len(videos) > 1 else 0):
         chosen = random.integers(0, len(videos), len(videos))
-        drawn.add(_metrics(benchmark, [each for video in chosen for each in videos[video]]))
-    return drawn
+        found = _metrics(benchmark, [each for video in chosen for each in videos[video]])
+        for name, value in found.items():
+            values.setdefault(name, []).append(value)
+    return values
 
 
-def _interval(value: float, drawn: _Drawn, name: str, confidence: float) -> dict[str, float | None]:
-    values = drawn.values.get(name, [])
-    if len(values) < 2:
+def _resting_on(
+    benchmark: Benchmark, videos: Sequence[list[Marked]], found: Mapping[str, float]
+) -> dict[str, int]:
+    """On how many videos each metric rests: those where other scores would make it another.
+
+    All of them where scores change nothing, as with a judge's points. Of many videos only some
+    are looked at.
+    """
+    step = max(1, len(videos) // _LOOKED_AT)
+    places = range(0, len(videos), step)
+    changed = dict.fromkeys(found, 0)
+    for place in places:
+        others = [one for at, video in enumerate(videos) if at != place for one in video]
+        mine = videos[place]
+        ends = [
+            _metrics(benchmark, [*others, *(_scored(one, score) for one in mine)])
+            for score in (0.0, 1.0)
+        ]
+        for name in found:
+            changed[name] += ends[0].get(name) != ends[1].get(name)
+    return {
+        name: round(count * len(videos) / len(places)) or len(videos)
+        for name, count in changed.items()
+    }
+
+
+def _scored(one: Marked, score: float) -> Marked:
+    return one if one.score is None else attrs.evolve(one, score=score)
+
+
+def _interval(
+    value: float, drawn: Sequence[float], videos: int, confidence: float
+) -> dict[str, float | None]:
+    """An interval from what resampled videos came to.
+
+    Args:
+        videos: on how many the value rests.
+    """
+    if len(drawn) < 2 or videos < 2:
         return {"low": None, "high": None}
     # What a bootstrap draws spreads less than videos do, the more so the fewer there are.
-    spread = float(np.std(values)) * sqrt(drawn.videos / (drawn.videos - 1))
-    half = student(confidence, drawn.videos - 1) * spread
-    return {"low": value - half, "high": value + half}
+    spread = float(np.std(drawn)) * sqrt(videos / (videos - 1))
+    times = student(confidence, videos - 1)
+    if 0 <= value <= 1:
+        few = (NormalDist().inv_cdf((1 + confidence) / 2) / times) ** 2
+        variance = value * (1 - value)
+        count = variance / spread**2 if spread > 0 and variance > 0 else float(videos)
+        low, high = wilson(value, max(1.0, few * count), confidence=confidence)
+        return {"low": low, "high": high}
+    if spread == 0:
+        return {"low": None, "high": None}
+    return {"low": value - times * spread, "high": value + times * spread}
 
 
 def _metrics(benchmark: Benchmark, marked: Sequence[Marked]) -> dict[str, float]:

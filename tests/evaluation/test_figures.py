@@ -78,3 +78,47 @@ def test_a_metric_that_fails_is_named() -> None:
     broken = type("Broken", (Macro,), {"metrics": lambda self, marked: {}["gone"]})
     with pytest.raises(PartError, match=r"Broken\.metrics"):
         figures(broken(), marked([1], [0], ["a"]))
+
+
+def test_few_videos_that_agree_say_little() -> None:
+    """Two videos, all right: that another would be is likely, not certain."""
+    (found,) = figures(Macro(), marked([1] * 6, [0, 0, 0, 1, 1, 1], ["a"] * 6))
+    assert found["value"] == found["high"] == 1
+    assert found["low"] < 0.5
+
+
+class Parts(Macro):
+    """Kinds apart, and a judge's points."""
+
+    def metrics(self, marked: Sequence[Marked]) -> Mapping[str, float]:
+        found = {}
+        for kind in ("a", "b"):
+            scores = [each.score for each in marked if each.kind == kind and each.score is not None]
+            if scores:
+                found[kind] = float(np.mean(scores))
+        points = [each.aspects["points"] for each in marked if each.aspects]
+        return {**found, "points": float(np.mean(points))} if points else found
+
+
+def test_a_figure_of_few_of_many_videos() -> None:
+    """Kind b is asked about two of twenty videos: the other eighteen say nothing of it."""
+    some = marked([1, 0] * 9 + [1, 1], range(20), ["a"] * 18 + ["b"] * 2)
+    a, b = figures(Parts(), some)
+    assert b["value"] == 1
+    assert b["low"] < 0.5
+    assert a["high"] - a["low"] < b["high"] - b["low"]
+
+
+def test_points_of_a_judge() -> None:
+    """They are beyond 1, and have no scores behind them."""
+    some = [
+        Marked(str(at), f"v{at}", "w", {}, (), None, "said", "said", None, 0.0, {"points": points})
+        for at, points in enumerate((3.0, 4.0, 5.0, 4.0, 2.0, 4.0))
+    ]
+    (found,) = figures(Parts(), some)
+    assert found["low"] < found["value"] < found["high"]
+    alike = [
+        Marked("1", f"v{at}", "w", {}, (), None, "", "", None, 0.0, {"points": 4.0})
+        for at in (1, 2)
+    ]
+    assert figures(Parts(), alike) == [{"name": "points", "value": 4.0, "low": None, "high": None}]
