@@ -3,8 +3,7 @@
 The layouts are those of MLVU/MVLU and MLVU/MLVU_Test on the hub (a JSON file a task; two files of
 questions, a folder of what is right), and of sy1998/MLVU_dev and sy1998/MLVU_Test, which lmms-eval
 reads (one parquet file with options in the questions and letters for answers; flat videos in
-zips). Two tasks of dev have a video of the same name that is not the same video, as there are in
-the real folders.
+zips). Two tasks of dev have a video of the same name here, and it is not the same video.
 """
 
 import json

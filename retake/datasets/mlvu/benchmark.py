@@ -177,8 +177,8 @@ class MLVU(Published):
 def _path(one: Question, found: Annotations, videos: VideoFinder) -> Path:
     """Where a video is, or should be.
 
-    Videos of several tasks are called alike and are not alike, so that one from the folder of
-    another task is none.
+    Each task has a folder of videos; one of that name in the folder of another task may be another
+    video, and is not taken.
     """
     if not one.folder:
         return videos.find(one.video) or videos.expected(one.video)
