@@ -71,7 +71,7 @@ def level(name: str, row: Mapping[str, Any]) -> str:
 
 def heading(name: str) -> str:
     """A group as the heading of a table: "Length" for "seconds"."""
-    return {"seconds": "Length"}.get(name, name.capitalize())
+    return {"seconds": "Length"}.get(name, name.replace("_", " ").capitalize())
 
 
 def _number(name: str, value: Any) -> str:

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import attrs
 
-from retake.core.errors import UsageError
+from retake.core.errors import NoRoomError, UsageError
 
 
 @attrs.frozen
@@ -75,7 +75,7 @@ def share_of(
 def check_room(budget: int, text: int) -> None:
     """Refuse a budget that the prompt's own `text` tokens use up."""
     if budget - text < 1:
-        raise UsageError(
+        raise NoRoomError(
             f"A budget of {budget} tokens is used up by the prompt, which needs {text}.",
             hint=f"Ask for at least {text + 1} tokens, or for a keep_ratio instead.",
         )
@@ -84,7 +84,7 @@ def check_room(budget: int, text: int) -> None:
 def check_kept(keep_ratio: float, video: int) -> None:
     """Refuse a ratio that keeps none of a video's tokens."""
     if int(Fraction(str(keep_ratio)) * video) == 0:
-        raise UsageError(
+        raise NoRoomError(
             f"A keep_ratio of {keep_ratio:g} keeps none of {video} visual tokens.",
             hint=f"Use at least {math.ceil(1e4 / video) / 1e4:g}.",
         )

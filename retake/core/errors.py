@@ -32,6 +32,10 @@ class UsageError(RetakeError):
     exit_code = 2
 
 
+class NoRoomError(UsageError):
+    """A budget or a ratio leaves nothing of a video, next to what is asked about it."""
+
+
 class VideoError(RetakeError):
     """A video is missing, unreadable, or holds less than it promises."""
 

@@ -19,7 +19,7 @@ from retake import loading
 from retake.core import config as options
 from retake.core.benchmark import Benchmark, Sample
 from retake.core.config import RunConfig
-from retake.core.errors import PartError, RetakeError, UsageError, VideoError, blame
+from retake.core.errors import NoRoomError, PartError, RetakeError, UsageError, VideoError, blame
 from retake.core.memory import Answer, VideoMemory
 from retake.core.plain import plain
 from retake.core.provenance import command_line, hardware, revision, versions
@@ -99,6 +99,11 @@ class Run:
                 else:
                     self._all_of_one(model, there, some, progress)
         except OF_ONE_VIDEO as error:
+            self.fail(samples, error)
+        except NoRoomError as error:
+            # Subtitles are as long as the video is.
+            if not self.benchmark.asks_by_frames:
+                raise
             self.fail(samples, error)
         except PartError as error:
             # Memory may run out in a part's code, too.

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import retake
-from retake.core.errors import PartError, UsageError, VideoError
+from retake.core.errors import NoRoomError, PartError, UsageError, VideoError
 from retake.core.memory import Answer, StageCost
 from retake.evaluation.folder import RunFolder
 from retake.evaluation.records import read_run
@@ -432,3 +432,15 @@ def test_what_a_benchmark_says_is_checked(
     odd = type("Odd", (ByFrames,), {method: lambda self, *_: result})
     with pytest.raises(UsageError, match=f"Odd.{says}.*v0-q0"):
         go(tmp_path / "run", model, odd())
+
+
+def test_subtitles_that_leave_no_room(tmp_path: Path) -> None:
+    """They are one video's; a budget too small for plain questions is wrong for every video."""
+    trouble = NoRoomError("A budget of 9 tokens is used up by the prompt.")
+    model = Model(trouble={"v0.mp4": trouble})
+    model.sampled_times = lambda video: (1.0,)  # type: ignore[attr-defined]
+    found = go(tmp_path / "run", model, ByFrames())
+    assert [failure.video for failure in found.failures] == ["v0.mp4"]
+    assert len(found.samples) == 3
+    with pytest.raises(NoRoomError):
+        go(tmp_path / "plain", Model(trouble={"v0.mp4": trouble}))
