@@ -9,7 +9,8 @@ message here.
 Sources: BradyFU/Video-MME README.md; JUNJIE99/MLVU multiple_choice_evaluation/choice_bench.py,
 Evaluation_Test/test_bench.py and videochat2/open_bench.py; longvideobench/LongVideoBench
 longvideobench/longvideobench_dataset.py; SCZwangxiao/video-ReTaKe scripts/utils, and
-build_lvbench_dataset.py of retakecvpr/retake, its first publication; lmms-eval 0.7.3.
+build_lvbench_dataset.py of retakecvpr/retake, its first publication; LVBench's paper; lmms-eval
+0.7.3.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -145,6 +146,15 @@ def _lmms_eval_mlvu(question: str, options: Sequence[str], subtitles: str | None
     )
 
 
+def _lvbench(question: str, options: Sequence[str], subtitles: str | None) -> str:
+    return _lines(
+        question,
+        _listed(options, _BRACKETS),
+        "Please select the best answer from the options above and directly provide the letter "
+        "representing your choice without giving any explanation.",
+    )
+
+
 def _lmms_eval_lvbench(question: str, options: Sequence[str], subtitles: str | None) -> str:
     return _lines(
         question, _listed(options, _BRACKETS), "Answer the question with the option letter"
@@ -174,6 +184,7 @@ PROMPTS: Mapping[str, Prompt] = MappingProxyType(
         "videomme": Prompt(_videomme, "Video-MME, README.md"),
         "mlvu": Prompt(_mlvu, "MLVU, multiple_choice_evaluation/choice_bench.py"),
         "mlvu-open": Prompt(_mlvu_open, "MLVU, videochat2/open_bench.py"),
+        "lvbench": Prompt(_lvbench, "LVBench, arXiv 2406.08035, section 4.1"),
         "longvideobench": Prompt(_longvideobench, "LongVideoBench, longvideobench_dataset.py"),
         "retake-videomme": Prompt(_retake_videomme, "video-ReTaKe, build_videomme_dataset.py"),
         "retake-mlvu": Prompt(_retake_mlvu, "video-ReTaKe, build_mlvu_test_dataset.py"),

@@ -89,7 +89,7 @@ PROTOCOLS: Mapping[str, Mapping[str, Protocol]] = MappingProxyType(
             "lmms-eval-0.7.1": Protocol("bare", "lmms-eval-0.7.1-mlvu", "wrong", "tasks"),
         },
         "lvbench": {
-            "official": Protocol("lmms-eval-lvbench", "lvbench", "wrong", "questions"),
+            "official": Protocol("lvbench", "lvbench", "wrong", "questions"),
             "retake": Protocol("retake-lvbench", "retake", "wrong", "questions"),
             "lmms-eval": Protocol("lmms-eval-lvbench", "lmms-eval-lvbench", "wrong", "questions"),
             "lmms-eval-0.7.1": Protocol(

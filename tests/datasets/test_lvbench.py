@@ -109,6 +109,8 @@ def test_layouts(made: Callable[..., Path], annotations: str, videos: str) -> No
 QUESTION = "What colour is the flashed shape?"
 LINES = "(A) orange\n(B) cyan\n(C) yellow\n(D) purple"
 PROMPTS = {
+    "official": f"{QUESTION}\n{LINES}\nPlease select the best answer from the options above and "
+    "directly provide the letter representing your choice without giving any explanation.",
     "retake": f"{QUESTION}\nOptions:\nA. orange\nB. cyan\nC. yellow\nD. purple.\n"
     "Answer with the option's letter from the given choices directly.",
     "lmms-eval": f"{QUESTION}\n{LINES}\nAnswer the question with the option letter",

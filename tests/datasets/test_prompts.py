@@ -87,6 +87,12 @@ def test_lvbench_is_asked_with_its_options_in_the_question_or_beside_it() -> Non
     asked = f"{_QUESTION}\n{_BRACKETED}\nAnswer the question with the option letter"
     assert phrased("lmms-eval-lvbench", *_ASKED) == asked
     assert phrased("lmms-eval-lvbench", f"{_QUESTION}\n{_BRACKETED}", ()) == asked
+    asked = (
+        f"{_QUESTION}\n{_BRACKETED}\nPlease select the best answer from the options above and "
+        "directly provide the letter representing your choice without giving any explanation."
+    )
+    assert phrased("lvbench", *_ASKED) == asked
+    assert phrased("lvbench", f"{_QUESTION}\n{_BRACKETED}", ()) == asked
 
 
 def test_longvideobench_puts_subtitles_before_the_question() -> None:

@@ -59,7 +59,7 @@ def test_the_official_one_is_the_default() -> None:
         "videomme": Protocol("videomme", "videomme", "left-out", "questions"),
         "mlvu": Protocol("mlvu", "mlvu", "wrong", "tasks"),
         "mlvu-test": Protocol("mlvu", "mlvu-test", "wrong", "tasks"),
-        "lvbench": Protocol("lmms-eval-lvbench", "lvbench", "wrong", "questions"),
+        "lvbench": Protocol("lvbench", "lvbench", "wrong", "questions"),
         "longvideobench": Protocol("longvideobench", "longvideobench", "guess", "questions"),
     }
 
