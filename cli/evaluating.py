@@ -12,7 +12,7 @@ from retake.core.benchmark import Benchmark, Sample
 from retake.core.config import RunConfig
 from retake.evaluation.folder import RunFolder, check_header
 from retake.evaluation.matching import is_settled
-from retake.evaluation.records import RunHeader, RunRecords, is_run, read_run
+from retake.evaluation.records import RunHeader, RunRecords, is_run, read_answered, read_run
 from retake.evaluation.running import Run, by_video, chosen, evaluate, header_of
 from retake.evaluation.scale.coordinator import Coordinator
 from retake.evaluation.scale.launchers.launcher import Launcher
@@ -57,10 +57,11 @@ class Evaluation:
         check_header(self.folder, self._header(samples, self.resolved))
         left = samples
         if is_run(self.folder):
-            found = read_run(self.folder)
-            if is_settled(found, self.resolved.model.path):
-                return found
-            answered = {sample.id for sample in found.samples}
+            answered = read_answered(self.folder)
+            if len(answered) >= len(samples):
+                found = read_run(self.folder)
+                if is_settled(found, self.resolved.model.path):
+                    return found
             left = [sample for sample in samples if sample.id not in answered]
         launcher = crew.launch(max(1, len(by_video(left))))
         try:

@@ -141,7 +141,7 @@ class RunFolder:
         if record.source is not None:
             self._sources.add(record.video, record.source.sha256, self.folder)
         numbered = attrs.evolve(record, watch=self._watches + 1)
-        self._journal(records.VIDEOS).append(_data(numbered), sync=sync)
+        self._journal(records.VIDEOS).append(records.to_plain(numbered), sync=sync)
         self._watches += 1
         return self._watches
 
@@ -160,7 +160,7 @@ class RunFolder:
                 f"The sample '{sample.id}' is in '{self.folder}' already.",
                 hint="A benchmark must give every sample an id of its own.",
             )
-        self._journal(records.SAMPLES).append(_data(sample), sync=sync)
+        self._journal(records.SAMPLES).append(records.to_plain(sample), sync=sync)
         self._answered.add(sample.id)
 
     def add_failure(self, video: Path, samples: Sequence[str], reason: str) -> Failure:
@@ -170,7 +170,7 @@ class RunFolder:
             RunFolderError: the system refuses.
         """
         failure = Failure(str(video), tuple(samples), reason, now())
-        self._journal(records.FAILURES).append(_data(failure))
+        self._journal(records.FAILURES).append(records.to_plain(failure))
         return failure
 
     def sync(self) -> None:
@@ -200,7 +200,7 @@ class RunFolder:
             worker=worker,
             **its,
         )
-        self._journal(records.SESSIONS).append(_data(session))
+        self._journal(records.SESSIONS).append(records.to_plain(session))
 
     def _journal(self, name: str) -> Journal:
         return Journal(self.folder / name)
@@ -248,7 +248,7 @@ class RunFolder:
             device=self.header.device,
             repaired=self.found.notes,
         )
-        self._journal(records.SESSIONS).append(_data(session))
+        self._journal(records.SESSIONS).append(records.to_plain(session))
 
 
 def check_place(folder: Path, *, resume: bool) -> None:
@@ -306,7 +306,3 @@ def check_header(folder: Path, header: RunHeader) -> None:
 def _some(names: set[str]) -> str:
     shown = sorted(names)[:3]
     return ", ".join(shown) + (", ..." if len(names) > len(shown) else "")
-
-
-def _data(record: Any) -> Any:
-    return None if record is None else attrs.asdict(record)

@@ -5,9 +5,11 @@ grow: `videos.jsonl`, `samples.jsonl`, `failures.jsonl` and `sessions.jsonl`. Re
 nothing, and may be done while a run is still being written. `docs/evaluation.md` is the format.
 """
 
+import gc
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -281,6 +283,27 @@ def from_plain(kind: type[_Record], data: Any) -> _Record:
     return _CONVERTER.structure(data, kind)
 
 
+def to_plain(record: Any) -> dict[str, Any]:
+    """A record as plain data, fields of records inside it included.
+
+    Like `attrs.asdict`, but quick where there are thousands of numbers: they are not copied.
+    """
+    return {
+        field.name: _plain_field(getattr(record, field.name))
+        for field in attrs.fields(type(record))
+    }
+
+
+def _plain_field(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return (
+            [to_plain(each) if attrs.has(type(each)) else each for each in value]
+            if any(attrs.has(kind) for kind in set(map(type, value)))
+            else value
+        )
+    return to_plain(value) if attrs.has(type(value)) else value
+
+
 def is_run(folder: Path) -> bool:
     """Whether a folder holds a run, whole or damaged."""
     return (folder / HEADER).is_file()
@@ -309,6 +332,16 @@ def read_run(folder: Path) -> RunRecords:
         sessions=tuple(sessions),
         notes=(*notes, *more, *others, *last),
     )
+
+
+def read_answered(folder: Path) -> set[str]:
+    """The ids of the samples that are answered: a small part of what `read_run` reads.
+
+    Raises:
+        RunFolderError: the samples are damaged.
+    """
+    lines, _ = Journal(folder / SAMPLES).read()
+    return {str(line.get("id")) for line in lines}
 
 
 def read_header(folder: Path) -> RunHeader:
@@ -340,14 +373,27 @@ def read_header(folder: Path) -> RunHeader:
 def _records(path: Path, kind: type[_Record]) -> tuple[list[_Record], list[str]]:
     """A journal's lines as records."""
     journal = Journal(path)
-    lines, notes = journal.read()
     found = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            found.append(_CONVERTER.structure(line, kind))
-        except Exception as error:
-            raise journal.damaged(number, _short(error)) from error
+    with _uncollected():
+        lines, notes = journal.read()
+        for number, line in enumerate(lines, start=1):
+            try:
+                found.append(_CONVERTER.structure(line, kind))
+            except Exception as error:
+                raise journal.damaged(number, _short(error)) from error
     return found, notes
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for cycles: there are none in millions of numbers, and looking takes time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _check(

@@ -21,7 +21,7 @@ from retake.datasets import datasets
 from retake.evaluation.coding import code_behind
 from retake.evaluation.folder import now
 from retake.evaluation.keeping import watched
-from retake.evaluation.records import Failure, SampleRecord
+from retake.evaluation.records import Failure, SampleRecord, to_plain
 from retake.evaluation.running import Run
 from retake.evaluation.scale.messages import About, Task
 from retake.loading import make_part
@@ -53,13 +53,13 @@ class FarFolder:
 
     def add_video(self, video: Path, question: str | None, memory: VideoMemory) -> int:
         """Have a pass over a video noted; its number."""
-        record = attrs.asdict(watched(video, question, memory))
+        record = to_plain(watched(video, question, memory))
         number: int = self._sender.hand_over("watch", record=plain(record))["watch"]
         return number
 
     def add_sample(self, sample: SampleRecord) -> None:
         """Have an answered question noted."""
-        self._sender.hand_over("sample", record=plain(attrs.asdict(sample)))
+        self._sender.hand_over("sample", record=plain(to_plain(sample)))
         self._answered.add(sample.id)
 
     def add_failure(self, video: Path, samples: Sequence[str], reason: str) -> Failure:
