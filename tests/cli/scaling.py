@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import attrs
 
@@ -68,7 +69,17 @@ class Running:
             if 1 <= answered.get(watch, 0) <= 2 and _there(pids[worker])
         }
 
-    def until(self, met: Callable[[], Any], seconds: float = 240) -> Any:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.communicate(timeout=60)
+
+    def until(self, met: Callable[[], Any], seconds: float = 600) -> Any:
         """Wait for something while the run goes on."""
         deadline = time.monotonic() + seconds
         while not (found := met()):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.cli import scaling
 from tests.cli.conftest import Run
 
 # Each process imports torch, which on a busy machine takes its time.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +30,9 @@ def test_killed_and_hanging_workers(scenes: Path, whole: Path, tmp_path: Path) -
     words = scaling.line(
         scenes, folder, "--workers", "4", "--hang-timeout", scaling.HANG, seconds=1.5
     )
-    running = scaling.start(scaling.retake(*words), folder)
-    killed, stopped = running.disturb()
-    code, _, err = running.end()
+    with scaling.start(scaling.retake(*words), folder) as running:
+        killed, stopped = running.disturb()
+        code, _, err = running.end()
     assert code == 0, err
     scaling.assert_same(folder, whole)
     assert f"Worker {killed + 1} on" in err
@@ -51,23 +52,27 @@ def test_the_end_of_who_writes(scenes: Path, whole: Path, tmp_path: Path) -> Non
     folder = tmp_path / "run"
     words = scaling.line(scenes, folder, "--workers", "2", "--resume", seconds=1.0)
     for number in (signal.SIGKILL, signal.SIGTERM):
-        running = scaling.start(scaling.retake(*words), folder)
-        before = len(running.journal("samples.jsonl"))
-        seen = len(running.journal("sessions.jsonl"))
-        running.until(lambda before=before: len(running.journal("samples.jsonl")) > before)
-        pids = [each["pid"] for each in running.journal("sessions.jsonl")[seen:] if each["pid"]]
-        os.kill(running.process.pid, number)
-        code, _, err = running.end()
+        with scaling.start(scaling.retake(*words), folder) as running:
+            before = len(running.journal("samples.jsonl"))
+            seen = len(running.journal("sessions.jsonl"))
+            running.until(_more(running, before))
+            pids = [each["pid"] for each in running.journal("sessions.jsonl")[seen:] if each["pid"]]
+            os.kill(running.process.pid, number)
+            code, _, err = running.end()
         assert code in (-number, 128 + number), err
         assert pids
         assert scaling.gone(pids)
     kept = scaling.lines_of(folder, "samples.jsonl")
     assert 2 <= len(kept) < 16
-    running = scaling.start(scaling.retake(*words), folder)
-    code, _, err = running.end()
+    with scaling.start(scaling.retake(*words), folder) as running:
+        code, _, err = running.end()
     assert code == 0, err
     assert scaling.lines_of(folder, "samples.jsonl")[: len(kept)] == kept
     scaling.assert_same(folder, whole)
+
+
+def _more(running: scaling.Running, before: int) -> Callable[[], bool]:
+    return lambda: len(running.journal("samples.jsonl")) > before
 
 
 def test_what_does_not_go_together(retake: Run, scenes: Path, tmp_path: Path) -> None:

@@ -17,13 +17,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from retake.evaluation.scale.wire import PROTOCOL, Line, LineLostError, Place, connect, to_sample
 
 # Seconds between two messages about how far a stage is.
 _PROGRESS_SECONDS = 0.5
+#: Makes what answers: as `working.Working`.
+Load = Callable[[Mapping[str, Any], "Worker"], Any]
 #: Exit codes: nobody wants it any more; it was never wanted; something unexpected happened.
 ABANDONED, UNREACHED, BROKEN = 3, 4, 5
 
@@ -34,9 +36,11 @@ class Worker:
     Args:
         line: to the process that writes.
         slot: its number among the workers.
+        load: makes what answers, given the task; by default a model.
     """
 
-    def __init__(self, line: Line, slot: int) -> None:
+    def __init__(self, line: Line, slot: int, load: Load | None = None) -> None:
+        self._load = load
         self._line = line
         self._slot = slot
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -55,7 +59,7 @@ class Worker:
 
         try:
             self.progress("load", 0, 0)
-            working = Working(task, self)
+            working = (self._load or Working)(task, self)
             self._line.send("ready", about=working.about())
             while (message := self._inbox.get())["kind"] == "job":
                 samples = [to_sample(data) for data in message["samples"]]
@@ -103,7 +107,7 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def work(place: Place, slot: int) -> int:
+def work(place: Place, slot: int, load: Load | None = None) -> int:
     """Work for who listens at a place; an exit code."""
     try:
         line = connect(place)
@@ -111,7 +115,7 @@ def work(place: Place, slot: int) -> int:
         print(f"nobody to work for: {error}", file=sys.stderr)
         return UNREACHED
     try:
-        Worker(line, slot).run()
+        Worker(line, slot, load).run()
     except LineLostError:
         return ABANDONED
     except Exception as error:  # noqa: BLE001 - said to who can give the work to another
@@ -136,13 +140,13 @@ def _end_with_keeper() -> None:
     leave(ABANDONED)
 
 
-def main(words: Sequence[str]) -> int:
-    """The process of a worker."""
+def main(words: Sequence[str], load: Load | None = None) -> int:
+    """The process of a worker; `load` as in `Worker`."""
     # Ctrl-C reaches all processes of a terminal; the one that writes decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     place = Place.parse(sys.stdin.readline())
     threading.Thread(target=_end_with_keeper, daemon=True).start()
-    return work(place, int(words[0]))
+    return work(place, int(words[0]), load)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from retake.evaluation.scale.wire import Place
 
 # The end of what a worker wrote is looked at for its last words.
 _LAST_BYTES = 4000
-_MODULE = "retake.evaluation.scale.worker"
+#: What a worker runs.
+MODULE = "retake.evaluation.scale.worker"
 # A worker computes alone: libraries that find these would look for others.
 _RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK")
 
@@ -25,13 +26,16 @@ class Child:
         place: whom it works for.
         slot: its number.
         environment: what it has besides this process's.
+        module: what it runs.
     """
 
-    def __init__(self, place: Place, slot: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, place: Place, slot: int, environment: Mapping[str, str], module: str = MODULE
+    ) -> None:
         self._killed = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         self._process = subprocess.Popen(
-            [sys.executable, "-m", _MODULE, str(slot)],
+            [sys.executable, "-m", module, str(slot)],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from retake.evaluation.scale.launchers.child import Child
+from retake.evaluation.scale.launchers.child import MODULE, Child
 from retake.evaluation.scale.launchers.launcher import Launcher
 from retake.evaluation.scale.wire import Place
 
@@ -16,9 +16,11 @@ class LocalLauncher(Launcher):
 
     Args:
         environments: what each worker has besides this process's, such as its device.
+        module: what a worker runs.
     """
 
-    def __init__(self, environments: Sequence[Mapping[str, str]]) -> None:
+    def __init__(self, environments: Sequence[Mapping[str, str]], module: str = MODULE) -> None:
+        self._module = module
         self.slots = len(environments)
         self._environments = environments
         self._children: dict[int, Child] = {}
@@ -27,7 +29,7 @@ class LocalLauncher(Launcher):
         before = self._children.pop(slot, None)
         if before is not None:
             before.close()
-        self._children[slot] = Child(place, slot, self._environments[slot])
+        self._children[slot] = Child(place, slot, self._environments[slot], self._module)
 
     def ended(self, slot: int) -> str | None:
         return self._children[slot].ended()
