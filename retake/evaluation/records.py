@@ -39,9 +39,10 @@ def _all_of(kind: type, *others: type) -> Any:
     """A hook for a tuple of numbers that looks at their types once: videos have many frames."""
 
     def structure(values: Any, _: Any) -> Any:
-        if not isinstance(values, list) or not set(map(type, values)) <= {kind, *others}:
+        kinds = set(map(type, values)) if isinstance(values, list) else {None}
+        if not kinds <= {kind, *others}:
             raise TypeError(f"must be a list of {kind.__name__}, got {values!r:.40}")
-        return tuple(map(kind, values))
+        return tuple(values) if kinds <= {kind} else tuple(map(kind, values))
 
     return structure
 

@@ -62,7 +62,8 @@ class Child:
         if self._killed:
             return "it was ended"
         if code < 0:
-            name = signal.Signals(-code).name
+            known = {each.value: each.name for each in signal.Signals}
+            name = known.get(-code, f"signal {-code}")
             hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
             return f"it was ended by {name}{hint}"
         said = self.last_words()
