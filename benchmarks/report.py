@@ -15,7 +15,9 @@ from typing import Any
 from benchmarks.harness import RESULTS, markdown
 
 _DOCS = Path(__file__).parent.parent / "docs"
-PAGES = (_DOCS / "performance.md", _DOCS / "results" / "scenes.md", _DOCS / "reproduce.md")
+PAGES = tuple(
+    _DOCS / page for page in ("performance.md", "results/scenes.md", "reproduce.md", "scale.md")
+)
 _BLOCK = re.compile(r"<!-- results: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
