@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 
 from retake.core.benchmark import Benchmark, Sample
-from retake.core.errors import UsageError, blame
-from retake.evaluation.judging.records import Judgement, messages_digest
+from retake.core.errors import RetakeError, UsageError, blame
+from retake.evaluation.judging.records import Judgement, messages_digest, read_judgements
 from retake.evaluation.marking import check_sample
 from retake.evaluation.records import RunRecords, SampleRecord
 
@@ -51,18 +51,9 @@ def cases_of(run: RunRecords, benchmark: Benchmark) -> list[Case]:
         UsageError: the benchmark's samples are not those of the run, or it asks judges for
             nothing, or in a way that is no chat message.
     """
-    with blame(benchmark, "samples"):
-        samples = list(benchmark.samples())
-    for sample in samples:
-        check_sample(sample, type(benchmark).__name__)
-    by_id = {sample.id: sample for sample in samples}
-    found = []
-    for record in run.samples:
-        sample = _same(by_id.get(record.id), record, run)
-        with blame(benchmark, "judging"):
-            asked = benchmark.judging(sample, record.answer)
-        if asked is not None:
-            found.append(Case(sample, record.answer, _messages(asked, benchmark, sample)))
+    by_id = _samples(benchmark)
+    asked = [_case(benchmark, _same(by_id.get(each.id), each, run), each) for each in run.samples]
+    found = [case for case in asked if case is not None]
     if run.samples and not found:
         raise UsageError(
             f"Nothing in '{run.folder}' is for a judge: the benchmark "
@@ -79,6 +70,36 @@ def unjudged(cases: Sequence[Case], judgements: Mapping[str, Judgement]) -> list
         for case in cases
         if case.sample.id not in judgements or not judgements[case.sample.id].fits(case.messages)
     ]
+
+
+def standing_judgements(run: RunRecords, benchmark: Benchmark) -> Mapping[str, Judgement]:
+    """The judgements of a run that count: those of its answers and the rubric as they are by now.
+
+    What cannot be checked counts: all of them where the benchmark's files are not there, as
+    on a machine to which only the run was copied, and those of samples that it has no more.
+
+    Args:
+        run: complete or not.
+        benchmark: the one that it is of.
+
+    Raises:
+        RunFolderError: the judgements are damaged.
+    """
+    found = read_judgements(run.folder)
+    if not found:
+        return found
+    judged = [record for record in run.samples if record.id in found]
+    standing = {record.id: found[record.id] for record in judged}
+    try:
+        by_id = _samples(benchmark)
+        for record in judged:
+            if record.id in by_id:
+                case = _case(benchmark, by_id[record.id], record)
+                if case is None or not found[record.id].fits(case.messages):
+                    del standing[record.id]
+    except RetakeError:
+        return {record.id: found[record.id] for record in judged}
+    return standing
 
 
 def aspects_in(benchmark: Benchmark, sample: Sample, reply: str) -> dict[str, float]:
@@ -107,6 +128,24 @@ def aspects_in(benchmark: Benchmark, sample: Sample, reply: str) -> dict[str, fl
             f"{found!r:.80} for the sample '{sample.id}'."
         )
     return {name: float(value) for name, value in found.items()}
+
+
+def _samples(benchmark: Benchmark) -> dict[str, Sample]:
+    """A benchmark's samples, by id."""
+    with blame(benchmark, "samples"):
+        samples = list(benchmark.samples())
+    for sample in samples:
+        check_sample(sample, type(benchmark).__name__)
+    return {sample.id: sample for sample in samples}
+
+
+def _case(benchmark: Benchmark, sample: Sample, record: SampleRecord) -> Case | None:
+    """What a judge is to be asked about an answer; None where it is not for one."""
+    with blame(benchmark, "judging"):
+        asked = benchmark.judging(sample, record.answer)
+    if asked is None:
+        return None
+    return Case(sample, record.answer, _messages(asked, benchmark, sample))
 
 
 def _same(sample: Sample | None, record: SampleRecord, run: RunRecords) -> Sample:

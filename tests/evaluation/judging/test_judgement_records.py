@@ -8,6 +8,7 @@ import pytest
 
 from retake.core.errors import RunFolderError
 from retake.evaluation.journal import Journal
+from retake.evaluation.judging.judges import judges_of
 from retake.evaluation.judging.records import (
     FAILURES,
     JUDGEMENTS,
@@ -136,3 +137,32 @@ def test_what_a_judgement_fits() -> None:
     assert rubric_digest(changed) == rubric_digest(ASKED)
     assert rubric_digest(ASKED) != rubric_digest([{**ASKED[0], "content": "Be strict."}])
     assert rubric_digest(ASKED[1:]) is None
+
+
+def test_who_judged() -> None:
+    """One entry for all that were judged alike; what was not counted is no zero."""
+    other = {"served": "gpt-4-turbo-2025-01-01", "rubric_sha256": None}
+    found = judges_of(
+        {
+            "a": judgement("a"),
+            "b": judgement("b", **other, prompt_tokens=None, completion_tokens=None),
+            "c": judgement("c", attempts=0, prompt_tokens=0, completion_tokens=0),
+            "d": judgement("d", **other),
+        }
+    )
+    assert [each["answers"] for each in found] == [2, 2]
+    assert [each["prompt_tokens"] for each in found] == [400, 400]
+    assert [each["completion_tokens"] for each in found] == [20, 20]
+    assert [each["uncounted"] for each in found] == [0, 1]
+    assert found[0]["rubric_sha256"] == rubric_digest(ASKED)
+    assert found[1] | {"served": None} == {
+        **attrs.asdict(Judge("gpt-4-turbo")),
+        "served": None,
+        "host": "api.openai.com",
+        "rubric_sha256": None,
+        "answers": 2,
+        "prompt_tokens": 400,
+        "completion_tokens": 20,
+        "uncounted": 1,
+    }
+    assert judges_of({}) == []

@@ -17,7 +17,7 @@ from retake.evaluation.judging.cache import Cache, cache_folder
 from retake.evaluation.judging.errors import JudgeError
 from retake.evaluation.judging.folder import JudgeFolder
 from retake.evaluation.judging.judging import Asked, Judged, estimate, judge_run
-from retake.evaluation.judging.planning import cases_of
+from retake.evaluation.judging.planning import cases_of, standing_judgements
 from retake.evaluation.judging.records import (
     Judge,
     messages_digest,
@@ -428,6 +428,38 @@ def test_a_changed_answer_is_asked_about_anew(folder: Path, serve: Serve, quickl
     assert [request.text for request in server.requests] == ["Essay 5?\nNobody is there."]
     assert found.judgements["q005"].aspects == {"accuracy": 1.0, "style": 1.0}
     assert read_judgements(folder) == dict(found.judgements)
+
+
+def test_what_stands(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """Judgements of an answer or a rubric that changed since do not count, unasked as they are."""
+    judged(folder, quickly(serve()))
+    every = read_judgements(folder)
+    assert standing_judgements(read_run(folder), Essays()) == every
+    path = folder / "samples.jsonl"
+    path.write_text(path.read_text().replace(said("q005"), "Nobody is there."))
+    changed = read_run(folder)
+    assert standing_judgements(changed, Essays()).keys() == every.keys() - {"q005"}
+    assert standing_judgements(changed, Essays(rubric="Be strict.")) == {}
+    few = attrs.evolve(changed, samples=changed.samples[:5])
+    assert [*standing_judgements(few, Essays())] == ["q000", "q001", "q002", "q004"]
+
+
+def test_what_cannot_be_checked_stands(folder: Path, serve: Serve, quickly: Quickly) -> None:
+    """Where the benchmark's files are not at hand, or it has a sample no more."""
+    judged(folder, quickly(serve()))
+    every = read_judgements(folder)
+    for error in (UsageError("no such folder"), FileNotFoundError("tasks.json")):
+        assert standing_judgements(read_run(folder), _Gone(error=error)) == every
+    assert standing_judgements(read_run(folder), Essays(count=4)) == every
+
+
+@attrs.frozen
+class _Gone(Essays):
+    error: Exception | None = None
+
+    def samples(self) -> list[Any]:
+        assert self.error is not None
+        raise self.error
 
 
 def test_a_changed_rubric_is_asked_anew(folder: Path, serve: Serve, quickly: Quickly) -> None:
