@@ -5,7 +5,8 @@ reading is a rule of its own, oddities included, and what no letter can be read 
 guessed at here: a protocol says what becomes of it (`retake.datasets.protocols`).
 `docs/datasets/differences.md` says where the rules part.
 
-Sources: BradyFU/Video-MME evaluation/eval_your_results.py; MLVU
+Sources: for Video-MME thanku-all/parse_answer eval_your_results.py, to which its README points, and
+BradyFU/Video-MME evaluation/eval_your_results.py (4e7566d), which was there before; MLVU
 evaluation/multiple_choice_evaluation/choice_bench.py, video_chat/choice_bench.py and
 Evaluation_Test/test_bench.py of JUNJIE99/MLVU; THUDM/LVBench lvbench/utils/answer_util.py;
 SCZwangxiao/video-ReTaKe retake/infer_eval.py; lmms-eval 0.2.4, 0.7.1 and 0.7.3, lmms_eval/tasks.
@@ -71,6 +72,9 @@ _PHRASES = (
 
 #: The same with two commas missing, as Video-MME has it: four phrases become two that nobody says.
 _RUN_TOGETHER = (*_PHRASES[:4], _PHRASES[4] + _PHRASES[5], _PHRASES[6] + _PHRASES[7])
+
+#: What Video-MME's present script takes out besides, after those.
+_LABELS = ("Answer:", "Option:", "The correct answer", "The correct option")
 
 
 def _first_capital(
@@ -189,11 +193,8 @@ def _bracketed_or_last(answer: str, options: Sequence[str]) -> str | None:
     return max(found, key=lambda letter: places[letter]) if found else None
 
 
-_VIDEOMME = Rule(
-    partial(_first_capital, phrases=_RUN_TOGETHER, letters="ABCD"),
-    "ABCD",
-    "Video-MME, evaluation/eval_your_results.py; lmms-eval to 0.7.1",
-)
+_VIDEOMME_2024 = partial(_first_capital, phrases=_RUN_TOGETHER, letters="ABCD")
+_LMMS_EVAL_071 = Rule(_VIDEOMME_2024, "ABCD", "lmms-eval to 0.7.1, tasks/videomme, lvbench")
 _MLVU = Rule(
     _at_bracket,
     LETTERS,
@@ -212,7 +213,14 @@ _LMMS_EVAL = Rule(
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "videomme": _VIDEOMME,
+        "videomme": Rule(
+            partial(_first_capital, phrases=(*_RUN_TOGETHER, *_LABELS), letters="ABCD"),
+            "ABCD",
+            "Video-MME, thanku-all/parse_answer eval_your_results.py",
+        ),
+        "videomme-2024": Rule(
+            _VIDEOMME_2024, "ABCD", "Video-MME, evaluation/eval_your_results.py at 4e7566d"
+        ),
         "mlvu": _MLVU,
         "mlvu-videochat": Rule(
             partial(_before_bracket, trim=False), LETTERS, "MLVU, video_chat/choice_bench.py"
@@ -231,9 +239,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "lmms-eval-mlvu": _LMMS_EVAL,
         "lmms-eval-lvbench": _LMMS_EVAL,
         "lmms-eval-longvideobench": _LONGVIDEOBENCH,
-        "lmms-eval-0.7.1-videomme": _VIDEOMME,
+        "lmms-eval-0.7.1-videomme": _LMMS_EVAL_071,
         "lmms-eval-0.7.1-mlvu": _MLVU,
-        "lmms-eval-0.7.1-lvbench": _VIDEOMME,
+        "lmms-eval-0.7.1-lvbench": _LMMS_EVAL_071,
         "lmms-eval-0.2.4-longvideobench": Rule(
             _bracketed_or_last, LETTERS, "lmms-eval to 0.2.4, tasks/longvideobench/utils.py"
         ),

@@ -71,6 +71,7 @@ PROTOCOLS: Mapping[str, Mapping[str, Protocol]] = MappingProxyType(
     {
         "videomme": {
             "official": Protocol("videomme", "videomme", "left-out", "questions"),
+            "official-2024": Protocol("videomme", "videomme-2024", "left-out", "questions"),
             "retake": Protocol("retake-videomme", "retake", "wrong", "durations"),
             "lmms-eval": Protocol("lmms-eval-videomme", "lmms-eval-videomme", "wrong", "questions"),
             "lmms-eval-0.7.1": Protocol(

@@ -28,8 +28,8 @@ _ALIKE = {
     "lmms-eval-mlvu": "lmms-eval-videomme",
     "lmms-eval-lvbench": "lmms-eval-videomme",
     "lmms-eval-longvideobench": "longvideobench",
-    "lmms-eval-0.7.1-videomme": "videomme",
-    "lmms-eval-0.7.1-lvbench": "videomme",
+    "lmms-eval-0.7.1-videomme": "videomme-2024",
+    "lmms-eval-0.7.1-lvbench": "videomme-2024",
     "lmms-eval-0.7.1-mlvu": "mlvu",
 }
 _ROWS = [
@@ -41,6 +41,7 @@ _ROWS = [
 _PIECES = [
     *LETTERS,
     *"abf().,:;!?\n ",
+    *("Answer:", "Option:", "The correct answer", "The correct option"),
     *("(B)", "C.", "D)", "Best answer:", "Best option:", "The best option is", "The answer is"),
     *("The answer", "answer is", "I choose", "答案是", "\\boxed{", "}", "not", "or", "and"),
     *("<think>", "</think>", "option", "a red car", "A red car", "Because", "**"),
@@ -111,8 +112,36 @@ def test_space_around_an_answer_does_not_matter(
 @given(_texts)
 def test_two_missing_commas_matter_only_to_the_phrases_they_run_together(said: str) -> None:
     phrases = ("The best option is", "The correct option is", "Best answer:", "Best option:")
-    read = [extract(said, rule, ()) for rule in ("videomme", "retake")]
+    read = [extract(said, rule, ()) for rule in ("videomme-2024", "retake")]
     assert read[0] == read[1] or any(phrase in said for phrase in phrases)
+
+
+@settings(deadline=None)
+@given(_texts)
+def test_video_mme_takes_out_four_more_than_it_did(said: str) -> None:
+    phrases = ("Answer:", "Option:", "The correct answer", "The correct option")
+    read = [extract(said, rule, ()) for rule in ("videomme", "videomme-2024")]
+    assert read[0] == read[1] or any(phrase in said for phrase in phrases)
+
+
+@pytest.mark.parametrize(
+    ("said", "now", "in_2024"),
+    [
+        ("Answer: C", "C", "A"),
+        ("Answer: Answer: D", "D", "A"),
+        ("Answer:", None, "A"),
+        ("The correct option Answer: D", "D", "A"),
+        ("Option: D", "D", "D"),  # its capital is none of those that are read
+        ("Correct Answer: B", "C", "C"),  # neither knows "Correct"
+        ("Best answer: C", "B", "B"),
+        ("The best option isThe correct option is C", "C", "C"),  # what run together matches
+        ("Best answer:Best option: C", "C", "C"),
+    ],
+)
+def test_what_video_mmes_scripts_read(said: str, now: str | None, in_2024: str) -> None:
+    """The letters are those of the scripts, run on these texts."""
+    assert extract(said, "videomme", ()) == now
+    assert extract(said, "videomme-2024", ()) == in_2024
 
 
 @settings(deadline=None)
@@ -190,7 +219,7 @@ def test_the_examples_in_the_docs_are_rows_of_the_table() -> None:
         r"^\| (?:said|`[^|]*`) (?:\| (?:`[a-z0-9.-]+`|[A-F-]) )+\|$", text, re.M
     )
     columns = [_COLUMNS.index(rule) for rule in re.findall(r"`([^`]+)`", rules)]
-    assert len(columns) == 9
+    assert len(columns) == 10
     assert len(shown) >= 19
     for row in shown:
         said, *letters = (cell.strip() for cell in row.strip("|").split("|"))

@@ -64,6 +64,15 @@ def test_the_official_one_is_the_default() -> None:
     }
 
 
+def test_video_mme_may_be_read_as_in_2024() -> None:
+    earlier = resolve("videomme", "official-2024")
+    assert earlier == resolve("videomme", extraction="videomme-2024")
+    assert [each.mark(_sample("C"), "Answer: C") for each in (resolve("videomme"), earlier)] == [
+        1,
+        0,
+    ]
+
+
 def test_each_part_is_replaced_alone() -> None:
     whole = resolve("videomme", "retake")
     assert whole == Protocol("retake-videomme", "retake", "wrong", "durations")
