@@ -133,6 +133,11 @@ def _notes(pairs: Sequence[dict[str, Any]]) -> Iterator[str]:
                     f"{pair[f'only_{side}']} samples are only in {pair[side]}, and left out of its "
                     f"comparison with {pair['run' if side == 'baseline' else 'baseline']}."
                 )
+        if pair["unmarked"]:
+            yield (
+                f"{pair['unmarked']} samples that {pair['baseline']} and {pair['run']} share have "
+                "no score in both, and are left out."
+            )
         if pair["benchmark"]:
             options = "; ".join(
                 f"{path}: {one!r} and {other!r}" for path, (one, other) in pair["benchmark"].items()

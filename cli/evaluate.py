@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from retake.core.benchmark import Benchmark
 
 
-
 @click.command("eval", cls=SectionCommand)
 @click.argument("benchmark", required=False)
 @section_option(
@@ -105,7 +104,7 @@ def command(
     """
     from retake import api
     from retake.evaluation.folder import check_place
-    from retake.evaluation.results import read_results, write_results
+    from retake.evaluation.results import write_results
 
     from . import configuration, evaluation_report
     from .console import print_json, stdout
@@ -141,7 +140,7 @@ def command(
                 resume=resume,
                 fail_fast=fail_fast,
             ).run(crew, shown)
-    results = read_results(found) or write_results(found, named[1])
+    results = write_results(found, named[1])
     if as_json:
         print_json(evaluation_report.document(found, results))
     else:

@@ -163,7 +163,7 @@ def _unmarked(results: Mapping[str, Any]) -> str:
     count, judged = results["summary"]["unmarked"], results["judged"]
     are = "1 answer has" if count == 1 else f"{units.count(count)} answers have"
     if judged:
-        by = ", ".join(f"{units.count(each)} by {name}" for name, each in judged.items())
+        by = ", ".join(f"{units.count(each['answers'])} by {each['model']}" for each in judged)
         return f"{are} no score of their own: judged were {by}."
     nothing = results["parsed"]["nothing"]
     unread = f" Nothing could be read from {units.count(nothing)} of all." if nothing else ""
@@ -185,6 +185,8 @@ def _warnings(
         yield "--resume tries them again; the numbers above are without them."
     elif not run.complete:
         yield "The run is not complete; --resume goes on with it."
+    if results["metrics_trouble"]:
+        yield f"The benchmark's own figures: {results['metrics_trouble']}"
     if results["summary"]["unmarked"]:
         yield _unmarked(results)
     if costs["over_budget"]:

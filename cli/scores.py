@@ -26,14 +26,12 @@ def accuracy(score: Mapping[str, Any] | None) -> str:
 
 
 def figure(metric: Mapping[str, Any]) -> str:
-    """A benchmark's metric with its interval: "63.9 % [61.8, 66.0]", points above 1 as "4.21"."""
+    """A benchmark's metric with its interval: "63.9 % [61.8, 66.0]", "4.21 [3.90, 4.52]"."""
     value, low, high = metric["value"], metric["low"], metric["high"]
-    if low is None:
-        return share(value) if 0 <= value <= 1 else f"{value:.2f}"
-    if 0 <= value <= 1:
-        ends = f"[{_short(100 * max(0, low))}, {_short(100 * min(1, high))}]"
-        return f"{share(value)} {ends}"
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    if tuple(metric["scale"]) == (0, 1):
+        ends = "" if low is None else f" [{_short(100 * low)}, {_short(100 * high)}]"
+        return share(value) + ends
+    return f"{value:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
 
 
 def points(difference: Mapping[str, Any]) -> str:

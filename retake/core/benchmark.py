@@ -94,6 +94,24 @@ class Holding:
 
 
 @attrs.frozen
+class Count:
+    """How many of something a benchmark has, as `retake data verify` tells it.
+
+    Attributes:
+        found: how many there are.
+        published: how many there should be; None where nobody has said so.
+    """
+
+    found: int
+    published: int | None = None
+
+    @property
+    def is_published(self) -> bool:
+        """Whether there are as many as there should be, as far as that is known."""
+        return self.published in (None, self.found)
+
+
+@attrs.frozen
 class Benchmark(ABC):
     """Samples and their marking. Subclasses are frozen attrs classes: their fields are options."""
 
@@ -149,8 +167,18 @@ class Benchmark(ABC):
     def metrics(self, marked: Sequence[Marked]) -> Mapping[str, float]:
         """The benchmark's own figures by name, such as {"M-Avg": 0.61}; the headline is first.
 
+        Shares, unless `scales` says otherwise.
+
         Called with resampled videos too, for intervals: it must do with any part of the samples,
         and leaves out what cannot be said of them.
+        """
+        return {}
+
+    @property
+    def scales(self) -> Mapping[str, tuple[float, float]]:
+        """The range of those metrics that are no shares: {"G-Avg": (2.0, 10.0)}.
+
+        Infinity stands for no end. All other metrics are shares, 0 … 1.
         """
         return {}
 
@@ -185,3 +213,16 @@ class Benchmark(ABC):
             UsageError: not even the annotations can be read.
         """
         return ()
+
+    def counts(self) -> Mapping[str, Count]:
+        """What it has, by what it is called in messages: "questions", "videos", …
+
+        Of files that are there nobody can tell whether they are all: what was published can be
+        told here.
+
+        Raises:
+            UsageError: not even the annotations can be read.
+        """
+        samples = self.samples()
+        videos = {sample.video for sample in samples}
+        return {"questions": Count(len(samples)), "videos": Count(len(videos))}

@@ -34,10 +34,8 @@ def revision() -> str | None:
     source = Path(__file__).resolve().parents[2]
     if not (source / ".git").exists():
         return None
-    commit, status = (
-        _git(source, "rev-parse", "HEAD"),
-        _git(source, "status", "--porcelain", "-uno"),
-    )
+    commit = _git(source, "rev-parse", "HEAD")
+    status = _git(source, "status", "--porcelain", "--", "retake", "cli")
     if not commit or status is None:
         return None
     return f"{commit}+changes" if status else commit

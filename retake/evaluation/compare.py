@@ -47,7 +47,8 @@ def compare(
     Returns:
         "runs": each one's name, folder, "samples", "samples_total", "summary" of all that it
         answered, and the benchmark's own "metrics" as `results.json` has them. "pairs": for each
-        other run "run", "baseline", "common" samples, those "only_run" and "only_baseline" have;
+        other run "run", "baseline", "common" samples, those "only_run" and "only_baseline"
+        have, and those that both have and one or both have no score for ("unmarked");
         "overall", "kinds" and "groups" as a summary has them, but differences: "accuracy" of the
         run less "baseline_accuracy" is "difference", with "low", "high", "p", "p_mcnemar" and
         "p_corrected" (Holm's, over all comparisons of
@@ -183,6 +184,7 @@ def _compared(
     seed: int,
 ) -> dict[str, Any]:
     pairs = pair_up(first, run)
+    its, theirs = ({sample.id for sample in each.samples} for each in (run, first))
 
     def one(part: Sequence[Pair]) -> dict[str, Any]:
         return difference(part, confidence=confidence, seed=seed)
@@ -191,8 +193,9 @@ def _compared(
         "run": name,
         "baseline": baseline,
         "common": len(pairs),
-        "only_run": len(run.samples) - len(pairs),
-        "only_baseline": len(first.samples) - len(pairs),
+        "only_run": len(its - theirs),
+        "only_baseline": len(theirs - its),
+        "unmarked": len(its & theirs) - len(pairs),
         "overall": one(pairs),
         "kinds": _breakdown(pairs, "kind", one),
         "groups": {

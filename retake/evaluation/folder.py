@@ -235,6 +235,10 @@ class RunFolder:
         ]
         if self.found.header.device != self.header.device:
             changed.append(f"device: was {self.found.header.device}, is {self.header.device}")
+        for name in ("revision", "hardware"):
+            before, is_now = getattr(self.found.header, name), getattr(self.header, name)
+            if before and is_now and before != is_now:
+                changed.append(f"{name}: was {_in_line(before)}, is {_in_line(is_now)}")
         if self.header.code and not self.found.header.code:
             changed.append(f"code of {', '.join(self.header.code)}: what it was is not known")
         return changed
@@ -247,6 +251,8 @@ class RunFolder:
             versions=versions(),
             device=self.header.device,
             repaired=self.found.notes,
+            revision=self.header.revision,
+            hardware=self.header.hardware,
         )
         self._journal(records.SESSIONS).append(records.to_plain(session))
 
@@ -301,6 +307,10 @@ def check_header(folder: Path, header: RunHeader) -> None:
     """
     if records.is_run(folder):
         check_same(folder, records.read_header(folder), header)
+
+
+def _in_line(value: Any) -> str:
+    return ", ".join(map(str, value.values())) if isinstance(value, dict) else str(value)
 
 
 def _some(names: set[str]) -> str:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
-
 from retake.core.benchmark import Benchmark, Sample
 from retake.core.errors import UsageError, blame
 
@@ -39,8 +37,8 @@ def check_sample(sample: Any, benchmark: str) -> None:
         raise _wrong(sample, benchmark, "seconds", "a number from 0, or None", sample.seconds)
 
 
-def asked(benchmark: Benchmark, sample: Sample, times: Sequence[float]) -> Sample:
-    """A sample with its question as the model is asked it.
+def prompt_of(benchmark: Benchmark, sample: Sample, times: Sequence[float]) -> str:
+    """A sample's question as the model is asked it.
 
     Args:
         times: of the sampled frames, in seconds.
@@ -55,7 +53,7 @@ def asked(benchmark: Benchmark, sample: Sample, times: Sequence[float]) -> Sampl
             f"{type(benchmark).__name__}.phrase() must return text, but returned {question!r:.80} "
             f"for the sample '{sample.id}'."
         )
-    return attrs.evolve(sample, question=question)
+    return question
 
 
 def parsed(benchmark: Benchmark, sample: Sample, answer: str) -> str | None:

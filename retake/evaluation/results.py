@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from hashlib import sha256
 from typing import Any
 
 import attrs
@@ -12,7 +13,9 @@ from retake.core.errors import RunFolderError
 from retake.core.plain import plain
 from retake.evaluation.figures import figures, marked_samples
 from retake.evaluation.folder import now
-from retake.evaluation.judging.records import read_judgements
+from retake.evaluation.judging.judges import judges_of
+from retake.evaluation.judging.planning import standing_judgements
+from retake.evaluation.judging.records import JUDGEMENTS
 from retake.evaluation.records import RESULTS, RunRecords
 from retake.evaluation.summary import summarise
 
@@ -28,28 +31,28 @@ def results_of(run: RunRecords, benchmark: Benchmark) -> dict[str, Any]:
 
     Returns:
         "run": its header. "complete", "answered", "failed" and "failures". "metrics": the
-        benchmark's own figures as `figures` has them. "summary": as `summarise` has it. "parsed":
-        from how many answers something was read, and from how many nothing. "judged": by whom how
-        many were, None without a judge. "sessions": the processes that answered.
+        benchmark's own figures as `figures` has them, and "metrics_trouble", what was wrong with
+        them or None. "summary": as `summarise` has it. "parsed": from how many answers something
+        was "read", from how many "nothing", and of how many that is "unknown", which older runs
+        did not keep. "judged": who judged how many, as `judges_of` has it. "sessions": the
+        processes that answered.
 
     Raises:
-        UsageError: the benchmark's metrics are no numbers.
         RunFolderError: the judgements are damaged.
     """
-    judgements = read_judgements(run.folder)
+    judgements = standing_judgements(run, benchmark)
     aspects = {name: each.aspects for name, each in judgements.items()}
-    read = sum(sample.parsed is not None for sample in run.samples)
+    found = figures(benchmark, marked_samples(run, aspects))
     return {
         "format": FORMAT,
         "written": now(),
-        "complete": run.complete,
-        "answered": len(run.samples),
-        "failed": run.failed,
+        **_state(run),
         "failures": [attrs.asdict(failure) for failure in run.failures],
-        "metrics": figures(benchmark, marked_samples(run, aspects)),
+        "metrics": list(found.metrics),
+        "metrics_trouble": found.trouble,
         "summary": summarise(run.samples, run.videos),
-        "parsed": {"read": read, "nothing": len(run.samples) - read},
-        "judged": _judges(judgements) or None,
+        "parsed": _parsed(run),
+        "judged": judges_of(judgements),
         "run": attrs.asdict(run.header),
         "sessions": [attrs.asdict(session) for session in run.sessions],
         "notes": list(run.notes),
@@ -60,7 +63,7 @@ def write_results(run: RunRecords, benchmark: Benchmark) -> dict[str, Any]:
     """Write what a run came to into its folder, whole or not at all; it is returned.
 
     Raises:
-        UsageError, RunFolderError: as `results_of`; or the system refuses.
+        RunFolderError: as `results_of`; or the system refuses.
     """
     found = results_of(run, benchmark)
     path = run.folder / RESULTS
@@ -75,32 +78,49 @@ def write_results(run: RunRecords, benchmark: Benchmark) -> dict[str, Any]:
 
 
 def read_results(run: RunRecords) -> dict[str, Any] | None:
-    """What `write_results` wrote of a run; None where nothing was, or the run has more by now.
+    """What `write_results` wrote of a run as it is now.
 
-    Raises:
-        RunFolderError: the file is damaged.
+    None where nothing was written, the run or its judgements have more by now, or the file is not
+    as it was written: it holds nothing that the run does not.
     """
-    path = run.folder / RESULTS
     try:
-        data = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        data = json.loads((run.folder / RESULTS).read_bytes())
+    except (OSError, ValueError, RecursionError):
         return None
-    except OSError as error:
-        raise RunFolderError(f"Cannot read '{path}': {error.strerror}.") from error
-    except ValueError as error:
-        raise RunFolderError(
-            f"'{path}' is damaged: it is not JSON ({error}).",
-            hint="`retake eval ... --resume` writes it anew from the answers.",
-        ) from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         return None
-    same = (data.get("answered"), data.get("failed")) == (len(run.samples), run.failed)
-    return data if same else None
+    state = _state(run)
+    as_it_is = {name: data.get(name) for name in state} == state
+    return data if as_it_is and _is_sound(data.get("metrics")) else None
 
 
-def _judges(judgements: Any) -> dict[str, int]:
-    """How many answers each model judged."""
-    counted: dict[str, int] = {}
-    for each in judgements.values():
-        counted[each.model] = counted.get(each.model, 0) + 1
-    return counted
+def _state(run: RunRecords) -> dict[str, Any]:
+    """How far a run is: by this it is seen whether results are of it as it is now."""
+    try:
+        judged = sha256((run.folder / JUDGEMENTS).read_bytes()).hexdigest()
+    except OSError:
+        judged = None
+    return {
+        "complete": run.complete,
+        "answered": len(run.samples),
+        "failed": run.failed,
+        "sessions_total": len(run.sessions),
+        "judgements_sha256": judged,
+    }
+
+
+def _is_sound(metrics: Any) -> bool:
+    names = {"name", "value", "scale", "low", "high"}
+    return isinstance(metrics, list) and all(
+        isinstance(each, dict) and names <= each.keys() for each in metrics
+    )
+
+
+def _parsed(run: RunRecords) -> dict[str, int]:
+    kept = [sample for sample in run.samples if sample.prompt is not None]
+    read = sum(sample.parsed is not None for sample in kept)
+    return {
+        "read": read,
+        "nothing": len(kept) - read,
+        "unknown": len(run.samples) - len(kept),
+    }

@@ -26,7 +26,7 @@ from retake.core.provenance import command_line, hardware, revision, versions
 from retake.evaluation.coding import code_behind
 from retake.evaluation.folder import now
 from retake.evaluation.keeping import Keeping
-from retake.evaluation.marking import asked, check_sample, marked, parsed
+from retake.evaluation.marking import check_sample, marked, parsed, prompt_of
 from retake.evaluation.matching import UNDECIDED, digest, groups_digest
 from retake.evaluation.records import BenchmarkRecord, Failure, RunHeader, SampleRecord
 from retake.video.archive import unpacked
@@ -37,6 +37,14 @@ from retake.watching import Progress
 STAGES = ("decode", "encode", "look", "select", "prefill", "answer")
 #: What goes wrong with one video, and says nothing about the next.
 OF_ONE_VIDEO = (VideoError, torch.OutOfMemoryError, MemoryError)
+
+
+@attrs.frozen
+class Asked:
+    """A sample, and its question as the model is asked it."""
+
+    sample: Sample
+    prompt: str
 
 
 class Run:
@@ -91,7 +99,7 @@ class Run:
             return
         try:
             with at_hand(video) as there:
-                some = self._asked(model, there, samples)
+                some = self._prompts(model, there, samples)
                 if model.needs_question:
                     self._each_anew(model, there, some, progress)
                 elif self.keeping.watch_each:
@@ -124,64 +132,67 @@ class Run:
         if self.fail_fast:
             raise error if isinstance(error, RetakeError) else VideoError(f"{video}: {reason}")
 
-    def _asked(self, model: VideoModel, video: Any, samples: Sequence[Sample]) -> list[Sample]:
-        """The samples with their questions as the model is asked them."""
+    def _prompts(self, model: VideoModel, video: Any, samples: Sequence[Sample]) -> list[Asked]:
+        """The samples with what the model is asked."""
         if not self.benchmark.asks_by_frames:
-            return list(samples)
+            return [Asked(sample, sample.question) for sample in samples]
         times = model.sampled_times(video)
-        return [asked(self.benchmark, sample, times) for sample in samples]
+        return [Asked(sample, prompt_of(self.benchmark, sample, times)) for sample in samples]
+
+    def _left(self, asked: Iterable[Asked]) -> list[Asked]:
+        return [each for each in asked if each.sample.id not in self.keeping.answered]
 
     def _all_of_one(
-        self, model: VideoModel, video: Any, samples: Sequence[Sample], progress: Progress | None
+        self, model: VideoModel, video: Any, asked: Sequence[Asked], progress: Progress | None
     ) -> None:
         """Watch once, ask all that is pending."""
-        questions = [sample.question for sample in samples]
-        memory = model.watch(video, questions=questions, progress=progress)
-        watch = self.keeping.add_video(samples[0].video, None, memory)
+        prompts = [each.prompt for each in asked]
+        memory = model.watch(video, questions=prompts, progress=progress)
+        watch = self.keeping.add_video(asked[0].sample.video, None, memory)
         size = self.keeping.batch
-        for first in range(0, len(samples), size):
-            some = samples[first : first + size]
-            if self.pending(some):
+        for first in range(0, len(asked), size):
+            some = asked[first : first + size]
+            if self._left(some):
                 self._ask(model, memory, watch, some)
 
     def _each_over(
-        self, model: VideoModel, video: Any, samples: Sequence[Sample], progress: Progress | None
+        self, model: VideoModel, video: Any, asked: Sequence[Asked], progress: Progress | None
     ) -> None:
         """Watch for each question that is pending, though once would do for all.
 
         So much is set aside for questions as where all share a watch: the answers are the same.
         """
-        questions = [sample.question for sample in samples]
-        for sample in self.pending(samples):
-            memory = model.watch(video, questions=questions, progress=progress)
-            watch = self.keeping.add_video(sample.video, None, memory)
-            self._ask(model, memory, watch, [sample])
+        prompts = [each.prompt for each in asked]
+        for each in self._left(asked):
+            memory = model.watch(video, questions=prompts, progress=progress)
+            watch = self.keeping.add_video(each.sample.video, None, memory)
+            self._ask(model, memory, watch, [each])
 
     def _each_anew(
-        self, model: VideoModel, video: Any, samples: Sequence[Sample], progress: Progress | None
+        self, model: VideoModel, video: Any, asked: Sequence[Asked], progress: Progress | None
     ) -> None:
         """Encode once, watch for each question that is pending."""
         whole = isinstance(video, str | Path)
         encoded = model.encode(video, progress=progress) if whole else video
-        for sample in self.pending(samples):
-            memory = model.watch(encoded, questions=[sample.question], progress=progress)
-            watch = self.keeping.add_video(sample.video, sample.question, memory)
-            self._ask(model, memory, watch, [sample])
+        for each in self._left(asked):
+            memory = model.watch(encoded, questions=[each.prompt], progress=progress)
+            watch = self.keeping.add_video(each.sample.video, each.prompt, memory)
+            self._ask(model, memory, watch, [each])
 
     def _ask(
-        self, model: VideoModel, memory: VideoMemory, watch: int, samples: Sequence[Sample]
+        self, model: VideoModel, memory: VideoMemory, watch: int, asked: Sequence[Asked]
     ) -> None:
         """Ask a batch as a whole, since rows of a batch round together; note what is new."""
-        questions = [sample.question for sample in samples]
-        answers = model.ask_many(questions, memory, batch=len(questions))
-        for sample, answer in zip(samples, answers, strict=True):
-            if self.pending([sample]):
-                record = self._record(sample, watch, answer)
+        prompts = [each.prompt for each in asked]
+        answers = model.ask_many(prompts, memory, batch=len(prompts))
+        for each, answer in zip(asked, answers, strict=True):
+            if self._left([each]):
+                record = self._record(each, watch, answer)
                 self.keeping.add_sample(record)
                 self._on_sample(record)
 
-    def _record(self, sample: Sample, watch: int, answer: Answer) -> SampleRecord:
-        memory = answer.memory
+    def _record(self, asked: Asked, watch: int, answer: Answer) -> SampleRecord:
+        sample, memory = asked.sample, answer.memory
         spent = (*memory.costs, *([answer.cost] if answer.cost else []))
         return SampleRecord(
             id=sample.id,
@@ -204,6 +215,7 @@ class Run:
             token_seconds=answer.token_seconds,
             over_budget=answer.over_budget,
             parsed=parsed(self.benchmark, sample, answer.text),
+            prompt=asked.prompt,
         )
 
 

@@ -1,11 +1,15 @@
 """Submission files: a run's answers as the server or the script of a benchmark takes them."""
 
-from pathlib import Path, PurePath
+from pathlib import PurePath
+from typing import Any
 
 from retake.core.benchmark import Benchmark
 from retake.core.errors import UsageError, blame
 from retake.evaluation.figures import marked_samples
-from retake.evaluation.records import RunRecords
+from retake.evaluation.records import OWN_FILES, RunRecords
+
+#: What a run's folder holds already.
+_TAKEN = {*OWN_FILES, "report.html"}
 
 
 def submission_of(
@@ -37,10 +41,15 @@ def submission_of(
             hint="Its answers are known, and `results.json` in the run's folder has the scores.",
         )
     for name, content in files.items():
-        plain = isinstance(name, str) and PurePath(name).name == name and isinstance(content, str)
-        if not plain or Path(name).is_absolute():
+        if not (isinstance(content, str) and _is_plain(name)):
             raise UsageError(
                 f"{type(benchmark).__name__}.submission() must return texts by the names of plain "
-                f"files, but returned {name!r:.80}."
+                f"files that are none of a run's own, but returned {name!r:.80}."
             )
     return files
+
+
+def _is_plain(name: Any) -> bool:
+    if not isinstance(name, str) or not name or name.startswith(".") or "\0" in name:
+        return False
+    return PurePath(name).name == name and "\\" not in name and name not in _TAKEN

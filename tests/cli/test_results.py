@@ -46,6 +46,10 @@ class Quiz(retake.Benchmark):
         known = [each.score for each in marked if each.score is not None]
         return {"Right": sum(known) / len(known), "Points": 1.0 + sum(known)} if known else {}
 
+    @property
+    def scales(self):
+        return {"Points": (1, float("inf"))}
+
     def submission(self, marked):
         return {"answers.json": json.dumps({each.id: each.parsed for each in marked})}
 """
@@ -81,7 +85,7 @@ def test_results_say_all(retake: Run, quiz: str, tmp_path: Path) -> None:
     assert run["fingerprint"]
     assert run["hardware"]["cores"] >= 1
     assert run["config"]["prefill"]["keep_ratio"] == 0.5
-    assert results["parsed"] == {"read": 6, "nothing": 0}
+    assert results["parsed"] == {"read": 6, "nothing": 0, "unknown": 0}
     assert len(results["sessions"]) == 1
     assert "Right" in made.out
     assert f"{100 * right['value']:.1f} %" in made.out or right["value"] in (0, 1)
@@ -206,3 +210,60 @@ def test_how_long_answers_may_be(retake: Run, tmp_path: Path) -> None:
     assert "max_new_tokens: 9\n" in retake(*words, "--max-new-tokens", "9").out
     assert "max_new_tokens: 128\n" in retake(*words, "--preset", "qwen2-vl/mlvu").out
     assert "max_new_tokens: 32\n" in retake("eval", "scenes", "--show-config").out
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"half',
+        "[]",
+        '{"format": "retake.results/1"}',
+        '{"format": "retake.results/1", "metrics": null}',
+    ],
+)
+def test_results_that_are_damaged(retake: Run, quiz: str, tmp_path: Path, content: str) -> None:
+    """They hold nothing that the run does not: left out, and written anew."""
+    folder, other = tmp_path / "run", tmp_path / "other"
+    for each in (folder, other):
+        assert retake("eval", quiz, "-o", each).code == 0
+    path = folder / "results.json"
+    whole = json.loads(path.read_text())
+    path.write_text(content)
+    assert retake("compare", folder, other).code == 0
+    assert retake("report", folder).code == 0
+    again = retake("eval", quiz, "-o", folder, "--resume", "--json")
+    assert again.code == 0, again.err
+    found = json.loads(path.read_text())
+    assert found["metrics"] == whole["metrics"] == again.data["metrics"]
+
+
+def test_figures_that_fail_do_not_take_the_answers_with_them(
+    retake: Run, quiz: str, tmp_path: Path
+) -> None:
+    """The outcome is shown and written, with the reason."""
+    source = (tmp_path / "quiz.py").read_text()
+    (tmp_path / "quiz.py").write_text(
+        source.replace('return {"Right"', 'return {"Right": 1 / 0}, {"R"')
+    )
+    made = retake("eval", quiz, "-o", tmp_path / "run")
+    assert made.code == 0, made.err
+    assert "Quiz.metrics() failed: ZeroDivisionError" in " ".join(made.out.split())
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["metrics"] == []
+    assert "ZeroDivisionError" in results["metrics_trouble"]
+    assert results["summary"]["overall"]["questions"] == 6
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "run.json", "..", "a/b", ""])
+def test_submissions_do_not_overwrite_a_run(
+    retake: Run, quiz: str, tmp_path: Path, name: str
+) -> None:
+    """A benchmark that names its file as one of the run's is refused."""
+    source = (tmp_path / "quiz.py").read_text()
+    (tmp_path / "quiz.py").write_text(source.replace('"answers.json"', repr(name)))
+    folder = tmp_path / "run"
+    assert retake("eval", quiz, "-o", folder).code == 0
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    refused = retake("submission", folder)
+    assert (refused.code, "none of a run's own" in refused.err) == (2, True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -22,7 +22,7 @@ from retake.core.errors import RetakeError
 from retake.core.plain import plain
 from retake.datasets.protocols import PROTOCOLS
 from retake.evaluation.figures import figures
-from retake.evaluation.marking import asked, marked, parsed
+from retake.evaluation.marking import marked, parsed, prompt_of
 from retake.evaluation.running import chosen
 from retake.loading import make_part
 
@@ -166,9 +166,11 @@ def test_figures_and_submissions(
     samples = chosen(benchmark)
     some = [answered(benchmark, each, SAYINGS[at % 6]) for at, each in enumerate(samples)]
     for part in (some, some[:1], some[-1:], some[::3]):
-        for figure in figures(benchmark, part):
+        found = figures(benchmark, part)
+        assert found.trouble is None
+        for figure in found.metrics:
             assert figure["low"] is None or figure["low"] <= figure["value"] <= figure["high"]
-    names = [figure["name"] for figure in figures(benchmark, some)]
+    names = [figure["name"] for figure in figures(benchmark, some).metrics]
     assert len(names) == len(set(names))
     for file, content in benchmark.submission(some).items():
         assert Path(file).name == file
@@ -186,8 +188,8 @@ def test_questions_by_frames(
         return
     for sample in chosen(benchmark):
         for times in ((), (0.0,), (0.5, 3.0, 7.5), tuple(map(float, range(100)))):
-            said = asked(benchmark, sample, times).question
-            assert said == asked(benchmark, sample, times).question
+            said = prompt_of(benchmark, sample, times)
+            assert said == prompt_of(benchmark, sample, times)
             for option in sample.options:
                 assert option in said
 

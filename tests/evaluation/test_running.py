@@ -399,7 +399,8 @@ def test_what_is_asked_may_depend_on_the_frames(tmp_path: Path) -> None:
     model.sampled_times = lambda video: (1.0, 2.5)  # type: ignore[attr-defined]
     found = go(tmp_path / "run", model, ByFrames())
     assert model.watched[0] == ("v0.mp4", [f"{question} 3.5" for question in QUESTIONS])
-    assert [sample.question for sample in found.samples[:3]] == model.watched[0][1]
+    assert [sample.prompt for sample in found.samples[:3]] == model.watched[0][1]
+    assert [sample.question for sample in found.samples[:3]] == QUESTIONS
     assert [sample.parsed for sample in found.samples[:3]] == ["YES", "YES", None]
 
 

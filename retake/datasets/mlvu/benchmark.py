@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 import attrs
 
-from retake.core.benchmark import Holding, Marked, Sample
+from retake.core.benchmark import Count, Holding, Marked, Sample
 from retake.core.errors import UsageError
 from retake.datasets.files import VideoFinder
 from retake.datasets.mlvu import judge
@@ -21,10 +21,13 @@ from retake.datasets.mlvu.submitting import choice_file, writing_files
 from retake.datasets.mlvu.tasks import DEV_FILES, SUB_SCENE, SUMMARY, WRITING
 from retake.datasets.prompts import phrased
 from retake.datasets.protocols import Protocol, resolve
-from retake.datasets.published import Published, check_unique, side_by_side
+from retake.datasets.published import Published, check_answered, check_unique, side_by_side
 from retake.datasets.scenes import limits
 
 _PLACES = ("MLVU/video", "MLVU_Test/video", "video", "videos")
+#: Questions, by split and tasks, where their number is known.
+_PUBLISHED = {("dev", "choice"): 2174, ("test", "choice"): 502}
+_NO_CANDIDATE = "answers that are no candidate"
 #: As the leaderboard has them.
 _SHORT = {SUB_SCENE: "SSC", SUMMARY: "VS"}
 
@@ -111,11 +114,24 @@ class MLVU(Published):
         found |= sums | aspects
         return {what: value for what, value in found.items() if value is not None}
 
+    @property
+    def scales(self) -> Mapping[str, tuple[float, float]]:
+        """A judge's points: 1 … 5 an aspect, two of them a task."""
+        aspects = {
+            f"{_SHORT[task]} {aspect}": (1.0, 5.0)
+            for task, its in judge.ASPECTS.items()
+            for aspect in its
+        }
+        return {**dict.fromkeys(("G-Avg", *_SHORT.values()), (2.0, 10.0)), **aspects}
+
     def submission(self, marked: Sequence[Marked]) -> Mapping[str, str]:
         """For the test server the choices; for the judge's scripts what was written."""
         files = choice_file(marked) if self.split == "test" else {}
         if any(one.kind in WRITING for one in marked):
-            questions = {one.id: one.text for one in self.annotations().questions}
+            known = self.annotations()
+            questions = {one.id: one.text for one in known.questions}
+            written = (one.id for one in marked if one.kind in WRITING)
+            check_answered(written, questions, known.files[-1])
             files |= writing_files(marked, questions)
         return files
 
@@ -137,6 +153,15 @@ class MLVU(Published):
         held = _held(self.annotations(), videos)
         others = [one for one in self._unasked(videos) if one.path not in held]
         return [*held.values(), *(attrs.evolve(one, needed=False) for one in others)]
+
+    def counts(self) -> Mapping[str, Count]:
+        """Questions and videos of what is asked, and answers that no candidate is called by."""
+        found = self.annotations()
+        questions = Count(len(found.questions), _PUBLISHED.get((self.split, self.tasks)))
+        videos = {(one.folder, one.video) for one in found.questions}
+        counts = {"questions": questions, "videos": Count(len(videos))}
+        lost = sum(one.has_no_right_candidate for one in found.questions)
+        return counts if self.tasks == "generation" else {**counts, _NO_CANDIDATE: Count(lost)}
 
     def _unasked(self, videos: VideoFinder) -> Sequence[Holding]:
         """What is there of the tasks that are not asked."""

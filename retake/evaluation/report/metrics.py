@@ -31,7 +31,6 @@ def metric_cell(metric: Mapping[str, Any] | None) -> Cell:
     if metric is None:
         return Cell(MISSING)
     value, low, high = metric["value"], metric["low"], metric["high"]
-    if 0 <= value <= 1:
-        bounds = None if low is None else {"low": max(0.0, low), "high": min(1.0, high)}
-        return Cell(percent(value), interval(bounds) if bounds else "")
+    if tuple(metric["scale"]) == (0, 1):
+        return Cell(percent(value), "" if low is None else interval(metric))
     return Cell(f"{value:.2f}", "" if low is None else f"{low:.2f} to {high:.2f}")
