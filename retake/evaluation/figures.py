@@ -46,7 +46,7 @@ class Figures:
     """A benchmark's metrics.
 
     Attributes:
-        metrics: for each "name", "value", "scale" (its range) and "low" and "high", which are None
+        metrics: for each "name", "value", "scale" (its range; None is no end) and "low" and "high", which are None
             where a single video, or videos that are all alike, cannot say.
         trouble: why there are none, or none with an interval; None where nothing was wrong.
     """
@@ -76,7 +76,7 @@ def figures(
         {
             "name": name,
             "value": value,
-            "scale": list(scales.get(name, SHARE)),
+            "scale": [end if isfinite(end) else None for end in scales.get(name, SHARE)],
             **made.interval(name, drawn.get(name, ())),
         }
         for name, value in found.items()
