@@ -46,8 +46,8 @@ class Figures:
     """A benchmark's metrics.
 
     Attributes:
-        metrics: for each "name", "value", "scale" (its range; None is no end) and "low" and "high", which are None
-            where a single video, or videos that are all alike, cannot say.
+        metrics: for each "name", "value", "scale" (its range; None is no end) and "low" and "high",
+            which are None where a single video, or videos that are all alike, cannot say.
         trouble: why there are none, or none with an interval; None where nothing was wrong.
     """
 
