@@ -12,10 +12,11 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import attrs
 from retake_cli.main import main
 
 from retake.datasets.scenes import make_clip
+from tests.cli import bad_benchmarks
+from tests.cli.cases import Case, typed
 from tests.video.broken import (
     make_audio_only,
     make_corrupt,
@@ -67,23 +68,6 @@ MINE = {
 }
 
 
-@attrs.frozen
-class Case:
-    """One bad input.
-
-    Attributes:
-        what: in words.
-        line: the command, as typed in a folder that `prepare` filled.
-        code: the exit code.
-        says: what the message must contain.
-    """
-
-    what: str
-    line: tuple[str, ...]
-    code: int
-    says: tuple[str, ...]
-
-
 def _run(what: str, extra: str, code: int, *says: str, video: str = "clip.mp4") -> Case:
     words = ("run", video, "Which?", "--model", "tiny", *extra.split())
     return Case(what, tuple(word for word in words if word), code, says)
@@ -111,10 +95,6 @@ def _ask(
 def _eval(what: str, extra: str, code: int, *says: str, quiz: str = "quiz.py:Quiz") -> Case:
     words = ("eval", quiz, "--model", "tiny", "--max-new-tokens", "2", *extra.split())
     return Case(what, tuple(word for word in words if word), code, says)
-
-
-def _typed(what: str, line: str, code: int, *says: str) -> Case:
-    return Case(what, tuple(line.split()), code, says)
 
 
 VIDEOS = (
@@ -251,26 +231,26 @@ EVALUATIONS = (
     _eval("marks above one", "-o worth", 2, "Quiz.mark()", "7", quiz="quiz.py:Quiz:worth=7"),
 )
 PAGES = (
-    _typed("page of other things", "report frames", 2, "frames", "neither a run nor a sweep"),
-    _typed("page of nothing", "report nowhere", 2, "'nowhere'"),
-    _typed("page of a damaged run", "report hurt", 1, "samples.jsonl", "line 1"),
-    _typed("page into no folder", "report done -o no/page.html", 2, "no/page.html"),
-    _typed("page into a folder", "report done -o frames", 2, "'frames' is a folder"),
-    _typed("compared with other things", "compare done frames", 2, "frames", "neither a run"),
-    _typed("compared with nothing", "compare done nowhere", 2, "'nowhere'"),
-    _typed("compared with itself", "compare done frames/../done", 2, "given twice"),
-    _typed("compared with a damaged run", "compare done hurt", 1, "samples.jsonl", "line 1"),
-    _typed("inspecting no video", "inspect missing.mp4", 1, "missing.mp4"),
-    _typed(
+    typed("page of other things", "report frames", 2, "frames", "neither a run nor a sweep"),
+    typed("page of nothing", "report nowhere", 2, "'nowhere'"),
+    typed("page of a damaged run", "report hurt", 1, "samples.jsonl", "line 1"),
+    typed("page into no folder", "report done -o no/page.html", 2, "no/page.html"),
+    typed("page into a folder", "report done -o frames", 2, "'frames' is a folder"),
+    typed("compared with other things", "compare done frames", 2, "frames", "neither a run"),
+    typed("compared with nothing", "compare done nowhere", 2, "'nowhere'"),
+    typed("compared with itself", "compare done frames/../done", 2, "given twice"),
+    typed("compared with a damaged run", "compare done hurt", 1, "samples.jsonl", "line 1"),
+    typed("inspecting no video", "inspect missing.mp4", 1, "missing.mp4"),
+    typed(
         "inspecting without a question", "inspect clip.mp4 --method none+adaretake", 2, "question"
     ),
 )
 DATA = (
-    _typed("output exists", "data make scenes -o clip.mp4", 2, "clip.mp4", "--force"),
-    _typed("no such folder", "data make scenes -o no/x.mp4", 2, "'no'"),
-    _typed("not an mp4", "data make scenes -o x.avi", 2, "x.avi", ".mp4"),
-    _typed("too short", "data make scenes -o x.mp4 --minutes 0", 2, "too short"),
-    _typed("too many needles", "data make scenes -o x.mp4 --needles 99", 2, "99"),
+    typed("output exists", "data make scenes -o clip.mp4", 2, "clip.mp4", "--force"),
+    typed("no such folder", "data make scenes -o no/x.mp4", 2, "'no'"),
+    typed("not an mp4", "data make scenes -o x.avi", 2, "x.avi", ".mp4"),
+    typed("too short", "data make scenes -o x.mp4 --minutes 0", 2, "too short"),
+    typed("too many needles", "data make scenes -o x.mp4 --needles 99", 2, "99"),
 )
 GROUPS: dict[str, tuple[Case, ...]] = {
     "Videos": VIDEOS,
@@ -281,6 +261,7 @@ GROUPS: dict[str, tuple[Case, ...]] = {
     "Code of your own": CODE,
     "Memories": MEMORIES,
     "Evaluations": EVALUATIONS,
+    "Published benchmarks, workers, judges and submissions": bad_benchmarks.CASES,
     "Pages": PAGES,
     "Making data": DATA,
 }
@@ -301,6 +282,7 @@ def prepare(folder: Path, make_checkpoint: Callable[..., Path]) -> None:
     (folder / "key.yaml").write_text("video:\n  fpss: 1\n")
     (folder / "section.yaml").write_text("vidio:\n  fps: 1\n")
     _bad_runs(folder)
+    bad_benchmarks.prepare(folder)
 
 
 def _bad_videos(folder: Path) -> None:
