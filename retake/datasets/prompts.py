@@ -35,12 +35,14 @@ class Prompt:
 
     Attributes:
         phrase: given a question, its options' texts and the subtitles (None: asked without;
-            "": there are none), the text for the model.
+            "": no line is to be shown), the text for the model.
         source: where it is from.
+        silent: to be given as the subtitles of a video that has no file of them.
     """
 
     phrase: Phrasing
     source: str
+    silent: str = ""
 
 
 def phrased(
@@ -53,7 +55,7 @@ def phrased(
         question: without its options; with them where `options` is empty.
         options: their texts without letters, in the letters' order.
         subtitles: the text that belongs to the frames; None where it is asked without subtitles,
-            "" where the video has none.
+            "" where that is no line; `Prompt.silent` where the video has none at all.
 
     Raises:
         UsageError: there is no such prompt.
@@ -86,7 +88,10 @@ def _videomme(question: str, options: Sequence[str], subtitles: str | None) -> s
 
 
 def _lmms_eval_videomme(question: str, options: Sequence[str], subtitles: str | None) -> str:
-    """Speaks of subtitles where there are none, too; an empty line before its last."""
+    """Speaks of subtitles where there are none, too; an empty line before its last.
+
+    Subtitles of which no line is to be shown leave their line empty.
+    """
     asked = _lines(
         "Select the best answer to the following multiple-choice question based on the video and "
         "the subtitles. Respond with only the letter (A, B, C, or D) of the correct option.",
@@ -95,7 +100,7 @@ def _lmms_eval_videomme(question: str, options: Sequence[str], subtitles: str | 
     )
     if subtitles is None:
         return f"{asked}\n\n{_DIRECTLY}"
-    return f"{_SUBTITLES} \n{subtitles or 'No subtitles available'}\n{asked}\nThe best answer is:"
+    return f"{_SUBTITLES} \n{subtitles}\n{asked}\nThe best answer is:"
 
 
 def _retake_videomme(question: str, options: Sequence[str], subtitles: str | None) -> str:
@@ -189,7 +194,9 @@ PROMPTS: Mapping[str, Prompt] = MappingProxyType(
         "retake-videomme": Prompt(_retake_videomme, "video-ReTaKe, build_videomme_dataset.py"),
         "retake-mlvu": Prompt(_retake_mlvu, "video-ReTaKe, build_mlvu_test_dataset.py"),
         "retake-lvbench": Prompt(_retake_lvbench, "retakecvpr/retake, build_lvbench_dataset.py"),
-        "lmms-eval-videomme": Prompt(_lmms_eval_videomme, "lmms-eval, tasks/videomme"),
+        "lmms-eval-videomme": Prompt(
+            _lmms_eval_videomme, "lmms-eval, tasks/videomme", silent="No subtitles available"
+        ),
         "lmms-eval-mlvu": Prompt(_lmms_eval_mlvu, "lmms-eval, tasks/mlvu/mlvu_dev.yaml"),
         "lmms-eval-lvbench": Prompt(_lmms_eval_lvbench, "lmms-eval, tasks/lvbench"),
         "lmms-eval-longvideobench": Prompt(

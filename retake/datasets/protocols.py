@@ -54,6 +54,11 @@ class Protocol:
         """The question as the model is asked it; see `retake.datasets.prompts.phrased`."""
         return phrased(self.prompt, question, options, subtitles)
 
+    @property
+    def silent(self) -> str:
+        """What stands in place of the subtitles that a video does not have."""
+        return PROMPTS[self.prompt].silent
+
     def read(self, answer: str, options: Sequence[str]) -> str | None:
         """The letter in an answer; see `retake.datasets.extraction.extract`."""
         return extract(answer, self.extraction, options)

@@ -17,7 +17,16 @@ from retake.core.benchmark import Holding, Marked, Sample
 from retake.core.errors import UsageError, VideoError
 from retake.datasets.extraction import LETTERS
 from retake.datasets.files.finding import VideoFinder
-from retake.datasets.files.subtitles import Line, all_of, in_frames, read_srt, texts, touching
+from retake.datasets.files.subtitles import (
+    Line,
+    all_of,
+    in_font,
+    in_frames,
+    read_srt,
+    rows_in_font,
+    texts,
+    touching,
+)
 from retake.datasets.files.tables import column, find_table, read_table
 from retake.datasets.published import Published, as_text, check_unique, options_of, side_by_side
 from retake.datasets.scenes import limits
@@ -116,7 +125,7 @@ class VideoMME(Published):
         if self.subtitles == "none":
             return sample.question
         path = sample.details["subtitles"]
-        said = texts(self._chosen(_lines(path), timestamps)) if path else ""
+        said = texts(self._chosen(_lines(path), timestamps)) if path else self.rules.silent
         return self.rules.ask(sample.details["question"], sample.options, said)
 
     def metrics(self, marked: Sequence[Marked]) -> Mapping[str, float]:
@@ -203,10 +212,10 @@ class VideoMME(Published):
 
     def _chosen(self, lines: Sequence[Line], timestamps: Sequence[float]) -> Sequence[Line]:
         """Those to be shown: all; or by frames, as the protocol's source chooses them."""
-        if self.subtitles == "all":
-            return all_of(lines)
-        choose = touching if self.protocol.startswith("lmms-eval") else in_frames
-        return choose(lines, timestamps)
+        if self.protocol.startswith("lmms-eval"):
+            is_all = self.subtitles == "all"
+            return rows_in_font(lines) if is_all else in_font(touching(lines, timestamps))
+        return all_of(lines) if self.subtitles == "all" else in_frames(lines, timestamps)
 
 
 def _questions(row: Mapping[str, Any], path: Path, number: int) -> Sequence[Mapping[str, Any]]:

@@ -60,11 +60,18 @@ def test_lmms_eval_speaks_of_subtitles_where_there_are_none() -> None:
     assert (
         phrased("lmms-eval-videomme", *_ASKED) == f"{start}\n{_QUESTION}\n{_DOTTED}\n\n{_DIRECTLY}"
     )
-    for said, shown in ((_SPOKEN, _SPOKEN), ("", "No subtitles available")):
+    silent = PROMPTS["lmms-eval-videomme"].silent
+    assert silent == "No subtitles available"
+    for said in (_SPOKEN, "", silent):  # "": a file, but no line of it in the frames
         assert phrased("lmms-eval-videomme", *_ASKED, subtitles=said) == (
-            f"This video's subtitles are listed below: \n{shown}\n"
+            f"This video's subtitles are listed below: \n{said}\n"
             f"{start}\n{_QUESTION}\n{_DOTTED}\nThe best answer is:"
         )
+
+
+def test_others_leave_the_subtitles_out_that_a_video_does_not_have() -> None:
+    for name in set(PROMPTS) - {"lmms-eval-videomme"}:
+        assert phrased(name, *_ASKED, subtitles=PROMPTS[name].silent) == phrased(name, *_ASKED)
 
 
 def test_mlvu_begins_the_answer() -> None:

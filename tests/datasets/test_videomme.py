@@ -209,8 +209,24 @@ def test_without_subtitles(root: Path, subtitles: str) -> None:
 
 
 def test_frames_between_lines(root: Path) -> None:
-    """Where no frame falls into a line, nothing of subtitles is said."""
+    """Where no frame falls into a line: nothing is said of subtitles, or (lmms-eval) no line."""
     assert asked(root, FIRST, (0.0, 0.1), subtitles="frames") == PROMPTS["official"]
+    text = asked(root, FIRST, (0.0, 0.1), subtitles="frames", protocol="lmms-eval")
+    assert text.startswith(f"{HEADER} \n\nSelect the best answer")
+
+
+@pytest.mark.parametrize("subtitles", ["frames", "all"])
+def test_lmms_eval_reads_one_font(copy: Path, subtitles: str) -> None:
+    """Lines without YouTube's tags are said by the others alone."""
+    spoken = miniature.srt(8).replace('<font color="white" size=".72c">line 2', "line 2")
+    with zipfile.ZipFile(copy / "subtitle.zip") as archive:
+        archive.extractall(copy)
+    (copy / "subtitle.zip").unlink()
+    (copy / "subtitle" / "-mini001_Ab.srt").write_text(spoken)
+    for protocol, numbers in (("official", (1, 2, 3, 4)), ("lmms-eval", (1, 3, 4))):
+        text = asked(copy, FIRST, (1, 3.5, 6, 7.5), protocol=protocol, subtitles=subtitles)
+        shown = "\n".join(LINE(number) for number in numbers)
+        assert f"{shown}\nSelect" in text
 
 
 def test_damaged_subtitles_are_of_one_video(copy: Path) -> None:

@@ -23,7 +23,9 @@ _CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
 _TIMED = re.compile(r"\s*\d+:[\d:.,\s]*-->")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|\{\\[^{}]*\}")
+_FONT = re.compile(r'<font color="white" size=".72c">(.*?)</font>')
 _SHORTEST = 1.0  # seconds
+_AT_START = 1e-9  # seconds
 
 
 @attrs.frozen
@@ -34,11 +36,14 @@ class Line:
         start: when it is first shown, in seconds.
         end: when it is last shown; None where it is not said.
         text: without markup, on one line.
+        raw: as it stands in the file, row by row; "" where that was not SRT. Lines that differ in
+            nothing else are the same.
     """
 
     start: float
     end: float | None
     text: str
+    raw: str = attrs.field(default="", eq=False, repr=False)
 
 
 def read_srt(path: str | Path, *, encoding: str = "utf-8") -> tuple[Line, ...]:
@@ -115,10 +120,34 @@ def touching(lines: Sequence[Line], timestamps: Sequence[float]) -> tuple[Line, 
     """Every line in which some frame falls, once (lmms-eval's rule for Video-MME).
 
     A frame at the very start of a line counts, one at its end does not. (There, starts and ends
-    are first rounded down to frames of the file.)
+    are first rounded down to frames of the file.) Of lines with the same times the last counts.
+    They stand in the order of a set of their numbers, as there: not always in that of time.
     """
-    times = sorted(timestamps)
-    return all_of([line for line in lines if _falls_in(times, line)])
+    said = list({(line.start, line.end): line for line in lines if line.raw or line.text}.values())
+    starts = np.array([line.start for line in said]) - _AT_START
+    ends = np.array([np.inf if line.end is None else line.end for line in said])
+    numbers = {
+        int(number)
+        for time in sorted(timestamps)
+        for number in np.flatnonzero((starts <= time) & (time < ends))
+    }
+    return tuple(said[number] for number in numbers)
+
+
+def in_font(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """What stands in each line's first tag of the font in which YouTube says it (lmms-eval).
+
+    Lines without the tag are left out, markup within it stays. Rows behind an empty one are not
+    of the line there.
+    """
+    tags = [(line, _FONT.search(line.raw.split("\n\n")[0].replace("\n", " "))) for line in lines]
+    return tuple(attrs.evolve(line, text=tag[1]) for line, tag in tags if tag)
+
+
+def rows_in_font(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """The same of each row of the lines (lmms-eval, where it takes all subtitles)."""
+    rows = [attrs.evolve(line, raw=row) for line in lines for row in line.raw.split("\n")]
+    return in_font(rows)
 
 
 def covering(
@@ -195,9 +224,10 @@ def _srt_line(path: Path, rows: Sequence[str], at: int, end: int) -> Line:
         )
     is_numbered = end < len(rows) and rows[end - 1].strip().isdigit() and end - 1 > at
     texts = rows[at + 1 : end - 1 if is_numbered else end]
-    said = (_TAG.sub("", row).strip() for row in texts)
+    said = " ".join(row for row in (_TAG.sub("", row).strip() for row in texts) if row)
+    raw = "\n".join(texts).rstrip("\n")
     clock = times.groups()
-    return Line(_seconds(*clock[:4]), _seconds(*clock[4:]), " ".join(row for row in said if row))
+    return Line(_seconds(*clock[:4]), _seconds(*clock[4:]), said, raw)
 
 
 def _json_line(path: Path, number: int, entry: Any) -> Line:
@@ -232,9 +262,3 @@ def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> fl
 
 def _milliseconds(seconds: float | None) -> float:
     return float("inf") if seconds is None else round(seconds * 1000)
-
-
-def _falls_in(times: Sequence[float], line: Line) -> bool:
-    """Whether one of the ascending times is at the line's start or between that and its end."""
-    after = bisect_right(times, line.start - 1e-9)
-    return after < len(times) and (line.end is None or times[after] < line.end)

@@ -13,8 +13,10 @@ from retake.datasets.files import Line, read_json, read_srt
 from retake.datasets.files.subtitles import (
     all_of,
     covering,
+    in_font,
     in_frames,
     interleaved,
+    rows_in_font,
     texts,
     touching,
 )
@@ -190,11 +192,55 @@ def test_in_frames() -> None:
 
 
 def test_touching() -> None:
-    """Each line once; the start counts and the end does not."""
+    """Each line once; the start counts and the end does not; of the same times the last."""
     lines = (Line(1, 4, "a"), Line(3, 6, "b"), Line(6, 6, "e"), Line(7, 9, " "), Line(9, None, "d"))
     assert texts(touching(lines, [4, 4.5])) == "b"
     assert texts(touching(lines, [6, 1])) == "a"
     assert texts(touching(lines, [100])) == "d"
+    assert texts(touching((*lines, Line(1, 4, "again")), [4.5, 1])) == "again\nb"
+    assert touching((), [1]) == ()
+
+
+FONT = '<font color="white" size=".72c">{}</font>'.format
+FONTS = [
+    (0, FONT("one")),
+    (2, FONT("two") + FONT("and more")),
+    (2, FONT("two again")),
+    (4, "no tag"),
+    (6, FONT("<i>four</i>") + "\n" + FONT("its second row")),
+    (8, FONT("")),
+    (10, '<font color="red">six</font>'),
+    (12, FONT("split\nover rows")),
+    (14, "said by " + FONT("eight")),
+]
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (range(20), "one\ntwo again\n<i>four</i>\n\nsplit over rows\neight"),
+        ([0, 9, 19], "one\n"),
+        ([0, 3, 6, 9, 12, 15, 19], "one\ntwo again\n<i>four</i>\n\nsplit over rows\neight"),
+        ([0], "one"),
+        ([5, 19], ""),
+        (None, "one\ntwo\ntwo again\n<i>four</i>\nits second row\n\neight"),
+    ],
+)
+def test_the_font_of_youtube(tmp_path: Path, times: Any, expected: str) -> None:
+    """What lmms-eval 0.7.3 writes of this file for these frames, and (None) of all of it."""
+    blocks = (
+        f"{number}\n00:00:{start:02},000 --> 00:00:{start + 3:02},000\n{said}\n"
+        for number, (start, said) in enumerate(FONTS, 1)
+    )
+    lines = read_srt(srt(tmp_path, "\n".join(blocks)))
+    chosen = rows_in_font(lines) if times is None else in_font(touching(lines, times))
+    assert texts(chosen) == expected
+
+
+def test_touching_keeps_the_order_of_a_set() -> None:
+    """As lmms-eval 0.7.3 writes them: lines 0, 6, 12 and 19 of 20."""
+    lines = [Line(second, second + 1, str(second)) for second in range(20)]
+    assert texts(touching(lines, [0, 6, 12, 19]), " ") == "0 19 12 6"
 
 
 def test_interleaved() -> None:
@@ -242,13 +288,16 @@ def test_in_frames_is_the_rule_in_words(lines: tuple[Line, ...], frames: list[fl
 @given(subtitles, times)
 @settings(max_examples=200, deadline=None)
 def test_touching_is_the_rule_in_words(lines: tuple[Line, ...], frames: list[float]) -> None:
-    """The same as looking through all frames for each line."""
+    """The same as looking through all frames for each line, in whatever order."""
     expected = [
         line
-        for line in lines
+        for line in {(line.start, line.end): line for line in lines}.values()
         if any(line.start <= time and (line.end is None or time < line.end) for time in frames)
     ]
-    assert list(touching(lines, frames)) == expected
+    found = touching(lines, frames)
+    assert sorted(found, key=lambda line: int(line.text[1:])) == sorted(
+        expected, key=lambda line: int(line.text[1:])
+    )
 
 
 @given(subtitles, times, st.integers(0, 40), st.integers(1, 240))
