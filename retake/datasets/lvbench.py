@@ -2,7 +2,8 @@
 
 Wang et al., arXiv 2406.08035; github.com/THUDM/LVBench. Each question is of one or several of six
 capabilities and counts in each of them. Read as distributed (video_info.meta.jsonl: a line a
-video, options inside the questions) or as the parquet file that lmms-eval reads, a row a question.
+video, options inside the questions) or as the parquet file that lmms-eval reads (lmms-eval/LVBench,
+before that lmms-lab/LVBench), a row a question.
 """
 
 import ast

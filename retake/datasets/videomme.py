@@ -1,8 +1,8 @@
 """Video-MME: 900 videos from 11 seconds to an hour, three questions with four options each.
 
 Fu et al., arXiv 2405.21075; github.com/BradyFU/Video-MME. Read as distributed on the hub
-(lmms-lab/Video-MME: parquet, zips of videos, a zip of subtitles) or from JSON as the authors'
-template has it. 744 of the videos have subtitles; the others are asked without.
+(lmms-eval/Video-MME, before that lmms-lab/Video-MME: parquet, zips of videos, a zip of subtitles)
+or from JSON as the authors' template has it. 744 of the videos have subtitles; the others are asked without.
 """
 
 import json

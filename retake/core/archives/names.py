@@ -2,7 +2,7 @@
 
 Names as benchmarks are published under: "videos_chunked_01.zip" (Video-MME),
 "all_videos_split.zip.001" (LVBench), "videos.tar.part.aa" (LongVideoBench),
-"test_video.tar.gz.part-aa" (MLVU).
+"test_video.tar.gz.part-*" (MLVU; "part-a" or "part-aa").
 """
 
 import re
