@@ -2,7 +2,8 @@
 
 Fu et al., arXiv 2405.21075; github.com/BradyFU/Video-MME. Read as distributed on the hub
 (lmms-eval/Video-MME, before that lmms-lab/Video-MME: parquet, zips of videos, a zip of subtitles)
-or from JSON as the authors' template has it. 744 of the videos have subtitles; the others are asked without.
+or from JSON as the authors' template has it. 744 of the videos have subtitles; the others are
+asked without.
 """
 
 import json
