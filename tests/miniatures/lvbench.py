@@ -3,7 +3,8 @@
 The layouts are those of zai-org/LVBench on the hub (video_info.meta.jsonl, a folder of videos and
 the same videos in a zip that was cut into parts), of the official download script (videos by
 number, each with its address beside it), and of lmms-eval/LVBench (before: lmms-lab/LVBench),
-which lmms-eval reads (parquet, zips of videos). A question has its options in it, and several capabilities at once.
+which lmms-eval reads (parquet, zips of videos). A question has its options in it, and several
+capabilities at once.
 """
 
 import json

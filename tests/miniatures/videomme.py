@@ -1,8 +1,8 @@
 """A miniature of Video-MME as it is distributed: six videos, three questions each.
 
 The layout is that of lmms-eval/Video-MME (before: lmms-lab/Video-MME) on the hub: a parquet file
-of 2700 rows, twenty zips of videos and one of subtitles; and that of the authors' `output_test_template.json`
-(github.com/BradyFU/Video-MME, evaluation/). Subtitles overlap and stand in font tags, as those
+of 2700 rows, twenty zips of videos and one of subtitles; and that of the authors'
+`output_test_template.json` (github.com/BradyFU/Video-MME, evaluation/). Subtitles overlap and stand in font tags, as those
 on the hub do; two videos have none.
 """
 
