@@ -18,7 +18,7 @@ from retake.core.benchmark import Holding
 from retake.core.errors import RetakeError, VideoError
 from retake.core.stand_ins import stand_in
 from retake.datasets.files import read_json, read_srt, read_table
-from retake.datasets.files.text import decoded
+from retake.datasets.files.text import decoded, parsed
 from retake.video import VideoReader, open_video, unpacked
 from retake.video.checks import check_file
 
@@ -256,6 +256,6 @@ def _read(holding: Holding, deep: bool, stop: threading.Event) -> None:
 def _check_json(path: Path) -> None:
     """A benchmark may have a layout of its own: it must be JSON, whatever is in it."""
     try:
-        json.loads(decoded(read_bytes(path), path))
+        parsed(decoded(read_bytes(path), path), path)
     except json.JSONDecodeError as error:
         raise VideoError(f"{path} is no JSON at line {error.lineno}: {error.msg}.") from None

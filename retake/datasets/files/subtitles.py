@@ -8,6 +8,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ import numpy as np
 from retake.core.archives import read_bytes
 from retake.core.errors import RetakeError, UsageError
 from retake.core.stand_ins import stand_in
-from retake.datasets.files.text import decoded
+from retake.datasets.files.text import decoded, parsed
 
-_CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
+_CLOCK = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2})[,.](\d{1,3})"
 _TIMES = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?")
 _TIMED = re.compile(r"\s*\d+:[\d:.,\s]*-->")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|\{\\[^{}]*\}")
@@ -78,7 +79,7 @@ def read_json(path: str | Path) -> tuple[Line, ...]:
     """
     source = Path(path)
     try:
-        data = json.loads(decoded(_content(source), source))
+        data = parsed(decoded(_content(source), source), source)
     except json.JSONDecodeError as error:
         raise UsageError(f"'{source}' is no JSON at line {error.lineno}: {error.msg}.") from None
     if not isinstance(data, list):
@@ -239,7 +240,9 @@ def _json_line(path: Path, number: int, entry: Any) -> Line:
             shown = Line(_clock(entry["start"]), _clock(entry["end"]), entry["line"])
         if not isinstance(shown.text, str):
             raise ValueError("its text is no text")
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        if not all(isfinite(time) for time in (shown.start, shown.end or 0.0)):
+            raise ValueError("its times are no numbers of seconds")
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise UsageError(
             f"Subtitle {number} of '{path}' cannot be read: {why}.",

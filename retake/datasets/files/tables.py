@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from retake.core.archives import read_bytes
 from retake.core.errors import MissingExtraError, RetakeError, UsageError, nearest
 from retake.core.stand_ins import stand_in
-from retake.datasets.files.text import decoded
+from retake.datasets.files.text import decoded, parsed
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -164,9 +164,9 @@ def _text(path: Path, content: bytes) -> list[Row]:
     text = decoded(content, path)
     lines = path.suffix.lower() in (".jsonl", ".ndjson")
     try:
-        data = _lines(path, text) if lines else json.loads(text)
+        data = _lines(path, text) if lines else parsed(text, path)
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data" and _is_row(text.splitlines()[0]):
+        if error.msg == "Extra data" and _is_row(text.splitlines()[0], path):
             data = _lines(path, text)
         else:
             raise _broken(path, error, error.lineno, len(text)) from None
@@ -179,7 +179,7 @@ def _lines(path: Path, text: str) -> list[Any]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parsed(line, path)
         except json.JSONDecodeError as error:
             raise _broken(path, error, number, len(line)) from None
         if not isinstance(row, dict):
@@ -210,13 +210,16 @@ def _broken(path: Path, error: json.JSONDecodeError, line: int, length: int) -> 
     )
 
 
-def _is_row(line: str) -> bool:
+def _is_row(line: str, path: Path) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(parsed(line, path), dict)
     except json.JSONDecodeError:
         return False
 
 
 def _shown(value: Any) -> str:
-    text = "an object" if isinstance(value, dict) else json.dumps(value, default=str)
+    try:
+        text = "an object" if isinstance(value, dict) else json.dumps(value, default=str)
+    except RecursionError:
+        text = "nested too deeply to be shown"
     return text if len(text) <= 60 else f"{text[:57]}..."

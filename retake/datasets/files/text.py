@@ -1,7 +1,9 @@
-"""Bytes to text, where it must be UTF-8 and may not be."""
+"""Bytes to text, where it must be UTF-8 and may not be, and text to JSON."""
 
 import codecs
+import json
 from pathlib import Path
+from typing import Any
 
 from retake.core.errors import UsageError
 
@@ -31,6 +33,27 @@ def decoded(content: bytes, path: Path, encoding: str = "utf-8") -> str:
         byte = content[error.start]
         raise _other(path, f"line {line} holds the byte 0x{byte:02X}", "LATIN1") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parsed(text: str, path: Path) -> Any:
+    """What a text says as JSON.
+
+    Raises:
+        json.JSONDecodeError: it is none; it says where.
+        UsageError: it is JSON that Python does not read: nested too deeply, or a number of
+            thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        deep = isinstance(error, RecursionError)
+        why = "it is nested too deeply" if deep else "it holds a number of thousands of digits"
+        raise UsageError(
+            f"'{path}' cannot be read as JSON: {why}.",
+            hint="No benchmark is published like that; fetch the file again.",
+        ) from None
 
 
 def _other(path: Path, why: str, likely: str) -> UsageError:

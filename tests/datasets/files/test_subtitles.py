@@ -170,6 +170,22 @@ def test_json_cut_off(tmp_path: Path) -> None:
         read_json(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        (f"[{'9' * 5000}]", "a number of thousands of digits"),
+        ('[{"timestamp": [NaN, 1.0], "text": "a"}]', "its times are no numbers"),
+        ('[{"timestamp": [0.0, Infinity], "text": "a"}]', "its times are no numbers"),
+        (f'[{{"timestamp": [{"9" * 400}, 1.0], "text": "a"}}]', "int too large"),
+    ],
+)
+def test_json_that_cannot_be_numbers(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UsageError, match=why):
+        read_json(tmp_path / "a.json")
+
+
 def test_all_of() -> None:
     """Every line with a text, in order."""
     lines = (Line(5, 6, "b"), Line(1, 2, " "), Line(1, 2, "a"), Line(1, 2, "a"))

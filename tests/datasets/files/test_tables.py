@@ -180,3 +180,21 @@ def test_column() -> None:
     ):
         with pytest.raises(UsageError, match=words):
             column(row, name, "a.json", 3, kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        (f'[{{"a": {"9" * 5000}}}]', "a number of thousands of digits"),
+        (f'{{"a": 1}}\n{{"a": {"9" * 5000}}}', "a number of thousands of digits"),
+        (f'{{"a": {"9" * 5000}}}\n{{"a": 1}}', "a number of thousands of digits"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_json_that_python_does_not_read(tmp_path: Path, text: str, why: str, suffix: str) -> None:
+    """Refused in words, as what is no JSON is."""
+    path = tmp_path / f"a.{suffix}"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=rf"a\.{suffix}' cannot be read as JSON: .*{why}"):
+        read_table(path)
