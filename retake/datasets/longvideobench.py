@@ -8,18 +8,27 @@ order, each with the frame that it stands behind.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import attrs
 
-from retake.core.benchmark import Holding, Marked, Sample
+from retake.core.benchmark import Count, Holding, Marked, Sample
 from retake.core.errors import UsageError, VideoError
 from retake.datasets.files.finding import VideoFinder
 from retake.datasets.files.subtitles import Line, interleaved, read_json
 from retake.datasets.files.tables import column, find_table, read_table
-from retake.datasets.published import Published, as_text, check_unique, options_of, side_by_side
+from retake.datasets.published import (
+    Published,
+    as_text,
+    check_unique,
+    options_of,
+    plain_name,
+    positive,
+    side_by_side,
+)
 from retake.datasets.scenes import limits
 
 #: Seconds of the videos of a "duration_group", as the paper gives them.
@@ -29,6 +38,7 @@ _TABLES = {
     "test": ("lvb_test_wo_gt.json", "test-*.parquet", "data/test-*.parquet"),
 }
 _SPLITS = tuple(_TABLES)
+_PUBLISHED = {"val": 1337, "test": 5341}  # questions
 _MOST = 5  # options
 _NO_OPTION = "N/A"
 _TEXTS = ("id", "question", "video_path", "subtitle_path", "question_category", "topic_category")
@@ -101,7 +111,7 @@ class LongVideoBench(Published):
         Raises:
             UsageError: the table is missing or not as it should be.
         """
-        return _entries(self.table)
+        return _entries(self.table, self.split)
 
     def samples(self) -> Sequence[Sample]:
         entries = self.entries()
@@ -156,6 +166,13 @@ class LongVideoBench(Published):
             held.append(Holding(said, path, "subtitles", needed and self.asks_by_frames))
         return held
 
+    def counts(self) -> Mapping[str, Count]:
+        """Questions and videos of the split; how many videos it has is said in several ways."""
+        entries = self.entries()
+        videos = {entry.known["video_path"] for entry in entries}
+        questions = Count(len(entries), _PUBLISHED[self.split])
+        return {"questions": questions, "videos": Count(len(videos))}
+
     def _sample(self, entry: Entry, videos: VideoFinder, spoken: VideoFinder | None) -> Sample:
         known, title = entry.known, entry.known["video_path"]
         said = known["subtitle_path"]
@@ -185,7 +202,7 @@ class LongVideoBench(Published):
             return ()
         try:
             other = "test" if self.split == "val" else "val"
-            return _entries(find_table(self.folder, *_TABLES[other]))
+            return _entries(find_table(self.folder, *_TABLES[other]), other)
         except UsageError:
             return ()
 
@@ -200,26 +217,49 @@ class LongVideoBench(Published):
         return self._found_subtitles() if self.asks_by_frames else None
 
 
-def _entries(path: Path) -> Sequence[Entry]:
-    found = [_entry(row, path, number) for number, row in enumerate(read_table(path), 1)]
+def _entries(path: Path, split: str) -> Sequence[Entry]:
+    found = [_entry(row, path, number, split) for number, row in enumerate(read_table(path), 1)]
     check_unique((entry.known["id"] for entry in found), path)
     return side_by_side((entry.known["video_path"], entry) for entry in found)
 
 
-def _entry(row: Mapping[str, Any], path: Path, number: int) -> Entry:
+def _entry(row: Mapping[str, Any], path: Path, number: int, split: str) -> Entry:
     known = {key: column(row, key, path, number, str) for key in _TEXTS}
     where = f"row {number} of '{path}' ({known['id']})"
+    for name in ("video_path", "subtitle_path"):
+        plain_name(known[name], name, where)
     if isinstance(row.get("level"), str):
         known["level"] = row["level"]
     options = _options(row, path, number, where)
+    choice = _choice(row.get("correct_choice"), len(options), where)
+    if choice is None and split == "val":
+        raise UsageError(
+            f"The correct_choice in {where} is hidden, which it is in the test split only.",
+            hint="If this is the test split's table, give --benchmark-option split=test.",
+        )
     return Entry(
         known=known,
         options=options,
-        choice=_choice(row.get("correct_choice"), len(options), where),
-        seconds=float(column(row, "duration", path, number, float)),
+        choice=choice,
+        seconds=_seconds(column(row, "duration", path, number), where),
         group=column(row, "duration_group", path, number, int),
-        starts=float(column(row, "starting_timestamp_for_subtitles", path, number, float)),
+        starts=_starts(column(row, "starting_timestamp_for_subtitles", path, number, float), where),
     )
+
+
+def _seconds(value: Any, where: str) -> float:
+    seconds = positive(value)
+    if seconds is None:
+        raise UsageError(f"'duration' in {where} must be a number above 0, and is {value!r:.80}.")
+    return seconds
+
+
+def _starts(value: float, where: str) -> float:
+    if not math.isfinite(value):
+        raise UsageError(
+            f"'starting_timestamp_for_subtitles' in {where} must be a number, and is {value!r}."
+        )
+    return float(value)
 
 
 def _options(row: Mapping[str, Any], path: Path, number: int, where: str) -> tuple[str, ...]:

@@ -12,15 +12,22 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
-from retake.core.benchmark import Holding, Marked, Sample
+from retake.core.benchmark import Count, Holding, Marked, Sample
 from retake.core.errors import UsageError, unknown_name
 from retake.datasets.extraction import LETTERS
 from retake.datasets.files import VideoFinder, column, find_table, read_table
-from retake.datasets.published import Published, check_unique, options_of, side_by_side
+from retake.datasets.files.addresses import youtube_id
+from retake.datasets.published import (
+    Published,
+    check_unique,
+    options_of,
+    plain_name,
+    positive,
+    side_by_side,
+)
 
 #: As the leaderboard has the capabilities, in the order of the official script.
 CAPABILITIES = {
@@ -62,7 +69,7 @@ class Entry:
         text: the question, with its options where they are in it.
         listed: the options, where they have a column of their own.
         answer: the right letter.
-        capabilities: one or several of `CAPABILITIES`.
+        capabilities: one or several of `CAPABILITIES`; one that the table names twice, twice.
     """
 
     uid: str
@@ -76,8 +83,15 @@ class Entry:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Their texts, from the question if need be; letters for texts where it shows none."""
-        return self.listed or _options_in(self.text) or _USUAL
+        """Their texts, from the question if need be; letters for texts where it shows none.
+
+        So also where the right one is not among those that are found in the question: some of
+        them then do not stand in lines of their own.
+        """
+        if self.listed:
+            return self.listed
+        found = _options_in(self.text)
+        return found if self.answer in tuple(LETTERS[: len(found)]) else _USUAL
 
 
 @attrs.frozen
@@ -125,11 +139,14 @@ class LVBench(Published):
         return [self._sample(entry, videos) for entry in self.entries()]
 
     def metrics(self, marked: Sequence[Marked]) -> Mapping[str, float]:
-        """Accuracy over all questions and over those of each capability, as `compute_accuracy`."""
+        """Accuracy over all questions and over those of each capability, as `compute_accuracy`.
+
+        As there, a question that names a capability twice counts in it twice.
+        """
         found = {OVERALL: self.rules.averaged(marked)}
         rules = attrs.evolve(self.rules, average="questions")
         for capability, short in CAPABILITIES.items():
-            some = [one for one in marked if capability in _capabilities_of(one)]
+            some = [one for one in marked for each in _capabilities_of(one) if each == capability]
             found[short] = rules.averaged(some)
         return {what: value for what, value in found.items() if value is not None}
 
@@ -152,6 +169,11 @@ class LVBench(Published):
             path = videos.path(one.video)
             held[one.video] = Holding(one.video, path, "video", seconds=one.seconds)
         return list(held.values())
+
+    def counts(self) -> Mapping[str, Count]:
+        entries = self.entries()
+        videos = {entry.video for entry in entries}
+        return {"questions": Count(len(entries), 1549), "videos": Count(len(videos), 103)}
 
     def _sample(self, entry: Entry, videos: "_Videos") -> Sample:
         kind = "+".join(short for name, short in CAPABILITIES.items() if name in entry.capabilities)
@@ -206,8 +228,8 @@ def _key_in(note: Path) -> str | None:
     """The id on YouTube that a downloader's note speaks of."""
     try:
         address: str = json.loads(note.read_text(encoding="utf-8"))["url"]
-        return parse_qs(urlsplit(address).query)["v"][0]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return youtube_id(address)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -227,11 +249,11 @@ def _entry(video: Mapping[str, Any], row: Mapping[str, Any], path: Path, number:
     listed = row.get("options")
     entry = Entry(
         uid=uid,
-        video=_file_of(video, path, number),
+        video=_file_of(video, path, number, where),
         video_type=column(video, "type", path, number, str),
         seconds=_seconds(video.get("video_info")),
         text=column(row, "question", path, number, str),
-        listed=options_of(listed, where) if listed is not None and len(listed) else (),
+        listed=() if listed in (None, "", []) else options_of(listed, where),
         answer=column(row, "answer", path, number, str).strip(),
         capabilities=_capabilities(column(row, "question_type", path, number), where),
     )
@@ -241,17 +263,16 @@ def _entry(video: Mapping[str, Any], row: Mapping[str, Any], path: Path, number:
     return entry
 
 
-def _file_of(row: Mapping[str, Any], path: Path, number: int) -> str:
+def _file_of(row: Mapping[str, Any], path: Path, number: int, where: str) -> str:
     if row.get("video_path"):
-        return PurePosixPath(column(row, "video_path", path, number, str)).name
-    return f"{column(row, 'key', path, number, str)}.mp4"
+        title = column(row, "video_path", path, number, str)
+        return PurePosixPath(plain_name(title, "video_path", where)).name
+    return plain_name(f"{column(row, 'key', path, number, str)}.mp4", "key", where)
 
 
 def _seconds(info: Any) -> float | None:
-    minutes = info.get("duration_minutes") if isinstance(info, Mapping) else None
-    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or minutes <= 0:
-        return None
-    return 60.0 * minutes
+    minutes = positive(info.get("duration_minutes") if isinstance(info, Mapping) else None)
+    return None if minutes is None else positive(60.0 * minutes)
 
 
 def _capabilities(value: Any, where: str) -> tuple[str, ...]:
@@ -265,13 +286,13 @@ def _capabilities(value: Any, where: str) -> tuple[str, ...]:
     for one in value:
         if one not in CAPABILITIES:
             raise unknown_name(f"question_type in {where}", one, CAPABILITIES)
-    return tuple(dict.fromkeys(value))
+    return tuple(value)
 
 
 def _read(text: str) -> Any:
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text
 
 

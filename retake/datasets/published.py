@@ -6,10 +6,11 @@ what is left to it are its files, its groups and its submission.
 """
 
 import ast
+import math
 import os
 import re
-from collections.abc import Hashable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, TypeVar
 
 import attrs
@@ -21,8 +22,11 @@ from retake.datasets.protocols import Protocol, resolve
 
 T = TypeVar("T")
 
-#: "A. red", "(A) red", "A) red", "A: red"; all but the first are rare.
-_LETTERED = re.compile(r"\s*\(?([A-F])(?:\. ?|[).:]\s*)(.*)", re.DOTALL)
+#: "A. red", "(A) red", "A) red", "A: red", "A . red", "a. red"; all but the first are rare.
+_LETTERED = re.compile(r"\s*\(?([A-Fa-f])\s*(?:\. ?|[).:]\s*)(.*)", re.DOTALL)
+
+#: "/a", "\\\\server\\a", "C:\\a"
+_ABSOLUTE = re.compile(r"[\\/]|[A-Za-z]:[\\/]")
 
 
 def as_text(path: str | os.PathLike[str] | None) -> str | None:
@@ -105,18 +109,67 @@ def options_of(value: Any, where: str) -> tuple[str, ...]:
         where: it is from, for messages: "row 3 of 'test.parquet'".
 
     Raises:
-        UsageError: it is none of these, or fewer than two or more than six.
+        UsageError: it is none of these, fewer than two or more than six, or only some have their
+            letters.
+    """
+    listed = listed_options(value, where)
+    found = [_LETTERED.fullmatch(one) for one in listed]
+    letters = [one[1].upper() if one else None for one in found]
+    in_order = [one == due for one, due in zip(letters, LETTERS, strict=False)]
+    if all(in_order):
+        return tuple(one[2] for one in found if one)
+    # One alone may be an initial: "A. Lincoln".
+    if sum(in_order) > 1:
+        other = listed[in_order.index(False)]
+        raise UsageError(
+            f"Some of the options in {where} begin with their letters, and {other!r:.60} does not.",
+            hint="Write the letters before all of them, or before none.",
+        )
+    return listed
+
+
+def listed_options(value: Any, where: str) -> tuple[str, ...]:
+    """The same as they stand there, with any letters.
+
+    Raises:
+        UsageError: as above, letters aside.
     """
     listed = _listed(value)
     if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
         raise UsageError(f"The options in {where} must be a list of texts, and are {value!r:.80}.")
     if not 2 <= len(listed) <= len(LETTERS):
         raise UsageError(f"There must be 2 to {len(LETTERS)} options in {where}: {value!r:.80}.")
-    found = [_LETTERED.fullmatch(one) for one in listed]
-    letters = [one[1] if one else None for one in found]
-    if letters == list(LETTERS[: len(listed)]):
-        return tuple(one[2] for one in found if one)
     return tuple(listed)
+
+
+def plain_name(name: str, what: str, where: str) -> str:
+    """The name of a file below the benchmark's folder, as the annotations have it.
+
+    Args:
+        name: may lead through folders: "1_plotQA/a.mp4".
+        what, where: the column and the row that it is from, for messages.
+
+    Raises:
+        UsageError: it is empty, or leads out of the folder.
+    """
+    outside = _ABSOLUTE.match(name) or ".." in re.split(r"[\\/]", name)
+    if outside or not PurePosixPath(name).name or "\0" in name:
+        raise UsageError(
+            f"'{what}' in {where} must name a file below the benchmark's folder, and is "
+            f"{name!r:.80}."
+        )
+    return name
+
+
+def positive(value: Any) -> float | None:
+    """A number above 0, such as a video's seconds, also as text; None of anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if 0 < number < math.inf else None
 
 
 def check_unique(ids: Iterable[str], path: Path) -> None:
@@ -135,6 +188,21 @@ def check_unique(ids: Iterable[str], path: Path) -> None:
         seen.add(one)
 
 
+def check_answered(ids: Iterable[str], known: Collection[str], path: Path) -> None:
+    """Refuse answers to questions that are not, or no longer, in the table.
+
+    Raises:
+        UsageError: there are some; the first is named.
+    """
+    lost = [one for one in ids if one not in known]
+    if lost:
+        raise UsageError(
+            f"{len(lost)} of the answered questions are not in '{path}', such as '{lost[0]}': the "
+            "table has changed since the run.",
+            hint="Put the table back that the run was made with, or evaluate anew.",
+        )
+
+
 def side_by_side(keyed: Iterable[tuple[Hashable, T]]) -> Sequence[T]:
     """What has the same key brought together, in the order in which keys first occur."""
     together: dict[Hashable, list[T]] = {}
@@ -150,6 +218,6 @@ def _listed(value: Any) -> Any:
     if isinstance(value, str) and value.strip().startswith("["):
         try:
             return ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
             return value
     return value

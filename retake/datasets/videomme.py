@@ -10,13 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
-from retake.core.benchmark import Holding, Marked, Sample
+from retake.core.benchmark import Count, Holding, Marked, Sample
 from retake.core.errors import UsageError, VideoError
 from retake.datasets.extraction import LETTERS
+from retake.datasets.files.addresses import youtube_id
 from retake.datasets.files.finding import VideoFinder
 from retake.datasets.files.subtitles import (
     Line,
@@ -29,7 +29,16 @@ from retake.datasets.files.subtitles import (
     touching,
 )
 from retake.datasets.files.tables import column, find_table, read_table
-from retake.datasets.published import Published, as_text, check_unique, options_of, side_by_side
+from retake.datasets.published import (
+    Published,
+    as_text,
+    check_answered,
+    check_unique,
+    listed_options,
+    options_of,
+    plain_name,
+    side_by_side,
+)
 from retake.datasets.scenes import limits
 
 DURATIONS = ("short", "medium", "long")
@@ -52,7 +61,8 @@ class Entry:
     Attributes:
         known: the columns of texts, by name.
         video: its name: the "videoID", or what stands for it.
-        shown: the options as they stand there, with their letters.
+        shown: the options as they are shown: as they stand there, if with letters; else with
+            them.
         options: their texts.
         answer: the letter; None where there is none.
     """
@@ -127,7 +137,7 @@ class VideoMME(Published):
             return sample.question
         path = sample.details["subtitles"]
         said = texts(self._chosen(_lines(path), timestamps)) if path else self.rules.silent
-        return self.rules.ask(sample.details["question"], sample.options, said)
+        return self._ask(sample.details["question"], sample.options, sample.details["shown"], said)
 
     def metrics(self, marked: Sequence[Marked]) -> Mapping[str, float]:
         """Accuracy by the protocol's average, and over the questions of each duration."""
@@ -139,10 +149,16 @@ class VideoMME(Published):
         return {what: value for what, value in found.items() if value is not None}
 
     def submission(self, marked: Sequence[Marked]) -> Mapping[str, str]:
-        """The authors' template with the responses in it; empty ones where there are none."""
+        """The authors' template with the responses in it; empty ones where there are none.
+
+        Raises:
+            UsageError: the table does not have the questions that were answered.
+        """
         said = {one.id: one.said for one in marked}
+        entries = self.entries()
+        check_answered(said, {entry.known["question_id"] for entry in entries}, self.table)
         videos: dict[str, dict[str, Any]] = {}
-        for entry in self.entries():
+        for entry in entries:
             whole = {key: entry.known[key] for key in _OF_VIDEOS}
             video = videos.setdefault(entry.video, {**whole, "questions": []})
             video["questions"].append(
@@ -172,6 +188,19 @@ class VideoMME(Published):
                 held.append(Holding(title, path, "subtitles", needed))
         return held
 
+    def counts(self) -> Mapping[str, Count]:
+        """Questions, videos, and those with subtitles: 156 of the published ones have none."""
+        entries = self.entries()
+        videos = {entry.video for entry in entries}
+        spoken = self._found_subtitles()
+        silent = sum(spoken.find(f"{video}.srt") is None for video in videos)
+        return {
+            "questions": Count(len(entries), 2700),
+            "videos": Count(len(videos), 900),
+            "videos with subtitles": Count(len(videos) - silent, 744),
+            "videos without subtitles": Count(silent),
+        }
+
     def _sample(self, entry: Entry, videos: VideoFinder, spoken: VideoFinder | None) -> Sample:
         known, title = entry.known, f"{entry.video}.mp4"
         path = spoken.find(f"{entry.video}.srt") if spoken else None
@@ -179,14 +208,25 @@ class VideoMME(Published):
         return Sample(
             id=known["question_id"],
             video=videos.find(title) or videos.expected(title),
-            question=self.rules.ask(known["question"], entry.options),
+            question=self._ask(known["question"], entry.options, entry.shown),
             answer=entry.answer,
             kind=known["task_type"],
             options=entry.options,
             groups=groups,
             chance=1 / len(entry.options),
-            details={"question": known["question"], "subtitles": str(path) if path else None},
+            details={
+                "question": known["question"],
+                "shown": list(entry.shown),
+                "subtitles": str(path) if path else None,
+            },
         )
+
+    def _ask(
+        self, question: str, options: Sequence[str], shown: Sequence[str], said: str | None = None
+    ) -> str:
+        """A question with its options as the table has them, where "A. …" is how they are shown."""
+        asked = self.rules.ask(question, options, said)
+        return asked.replace("\n".join(_lettered(options)), "\n".join(shown))
 
     def _videos(self) -> VideoFinder:
         return VideoFinder(self.folder, ("data", "videos"))
@@ -232,7 +272,8 @@ def _entry(row: Mapping[str, Any], path: Path, number: int) -> Entry:
     columns = (*_OF_VIDEOS, *_OF_QUESTIONS)
     known = {key: column(row, key, path, number, str) for key in columns}
     where = f"row {number} of '{path}' ({known['question_id']})"
-    options = options_of(column(row, "options", path, number), where)
+    listed = listed_options(column(row, "options", path, number), where)
+    options = options_of(listed, where)
     if known["duration"] not in DURATIONS:
         raise UsageError(
             f"The duration in {where} must be {', '.join(DURATIONS)}, and is '{known['duration']}'."
@@ -241,15 +282,22 @@ def _entry(row: Mapping[str, Any], path: Path, number: int) -> Entry:
     letters = LETTERS[: len(options)]
     if answer is not None and (not isinstance(answer, str) or answer not in tuple(letters)):
         raise UsageError(f"The answer in {where} must be one of {letters}, and is {answer!r}.")
-    shown = tuple(f"{letter}. {text}" for letter, text in zip(letters, options, strict=True))
-    return Entry(known, _video_of(row, known["video_id"]), shown, options, answer)
+    shown = _lettered(options) if options == listed else listed
+    return Entry(known, _video_of(row, known["video_id"], where), shown, options, answer)
 
 
-def _video_of(row: Mapping[str, Any], otherwise: str) -> str:
+def _lettered(options: Sequence[str]) -> tuple[str, ...]:
+    letters = LETTERS[: len(options)]
+    return tuple(f"{letter}. {text}" for letter, text in zip(letters, options, strict=True))
+
+
+def _video_of(row: Mapping[str, Any], otherwise: str, where: str) -> str:
     """The name of a video's file: its id on YouTube, or the one of the benchmark."""
     if row.get("videoID"):
-        return str(row["videoID"])
-    return parse_qs(urlsplit(str(row.get("url") or "")).query).get("v", [otherwise])[0]
+        return plain_name(str(row["videoID"]), "videoID", where)
+    if video := youtube_id(str(row.get("url") or "")):
+        return plain_name(video, "url", where)
+    return plain_name(otherwise, "video_id", where)
 
 
 def _lines(path: str) -> Sequence[Line]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from retake.core.benchmark import Marked, Sample
+from retake.core.benchmark import Count, Marked, Sample
 from retake.core.config import structure
 from retake.core.errors import UsageError
 from retake.datasets import datasets
@@ -162,13 +162,54 @@ def test_options_that_are_not_in_lines_are_letters(copy: Callable[..., Path], te
     assert sample.question.startswith(text)
 
 
+def test_an_answer_that_stands_in_no_line(copy: Callable[..., Path]) -> None:
+    """Some of the options are in lines and some behind them: there are four all the same."""
+    root = copy(videos="none")
+    change(root, question="Which?\n(A) a\n(B) b\n(C) c (D) d", answer="D")
+    sample = benchmark(root).samples()[0]
+    assert (sample.options, sample.answer, sample.chance) == (tuple("ABCD"), "D", 1 / 4)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "seconds"),
+    [("1.5", 90), (1.5, 90), (0, None), (-1, None), ("long", None), (float("nan"), None)]
+    + [(value, None) for value in (float("inf"), 1e308, True, None, [1])],
+)
+def test_lengths(copy: Callable[..., Path], minutes: Any, seconds: float | None) -> None:
+    """What is no length is as good as none."""
+    root = copy(videos="none")
+    change(root, video_info={"duration_minutes": minutes})
+    sample = benchmark(root).samples()[0]
+    assert sample.seconds == sample.groups.get("seconds") == seconds
+
+
+def test_a_capability_that_is_named_twice_counts_twice(copy: Callable[..., Path]) -> None:
+    """As in `compute_accuracy`, which goes through the list."""
+    root = copy(videos="none")
+    change(root, question_type=["reasoning", "reasoning"])
+    made_it = benchmark(root)
+    first, *others = samples = made_it.samples()
+    wrong = {one.id: "B" if one.answer == "A" else "A" for one in others}
+    letters = {first.id: str(first.answer), **wrong}
+    marked = marked_by(made_it, samples, {uid: (each, each) for uid, each in letters.items()})
+    figures = made_it.metrics(marked)
+    assert figures == pytest.approx(compute_accuracy(letters, table(root)))
+    assert figures["Rea"] == 2 / (2 + sum("Rea" in one.kind for one in others))
+
+
+def test_how_much_there_is(made: Callable[..., Path]) -> None:
+    videos = len(miniature.VIDEOS)
+    counts = {"questions": Count(19, 1549), "videos": Count(videos, 103)}
+    assert benchmark(made()).counts() == counts
+
+
 def change(root: Path, **changes: Any) -> None:
     """The first question of the first video, changed; None takes a column away."""
     path = root / miniature.ANNOTATIONS
     first, *rest = path.read_text(encoding="utf-8").split("\n")
     video = json.loads(first)
     for key, value in changes.items():
-        place = video["qa"][0] if key in video["qa"][0] else video
+        place = video["qa"][0] if key in {*video["qa"][0], "options"} else video
         place.pop(key) if value is None else place.update({key: value})
     path.write_text("\n".join([json.dumps(video), *rest]), encoding="utf-8")
 
@@ -276,6 +317,12 @@ def test_a_folder_must_be_given() -> None:
         ({"question_type": []}, "'question_type' in row 1 .* must be a list"),
         ({"question_type": ["reasonin"]}, "Unknown question_type in row 1 .* 'reasonin'"),
         ({"question_type": "[x"}, "'question_type' in row 1 .* must be a list"),
+        ({"question_type": "[" * 100_000}, "'question_type' in row 1 .* must be a list"),
+        ({"key": "../a"}, "'key' in row 1 .* must name a file below"),
+        ({"key": "/a"}, "'key' in row 1 .* must name a file below"),
+        ({"video_path": ".."}, "'video_path' in row 1 .* must name a file below"),
+        ({"options": 3}, "options in row 1 .* must be a list of texts"),
+        ({"options": ["a", "b"], "answer": "C"}, "must be one of AB: 'C'"),
     ],
 )
 def test_damage_is_named(copy: Callable[..., Path], changes: dict[str, Any], says: str) -> None:

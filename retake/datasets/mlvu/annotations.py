@@ -16,6 +16,7 @@ from retake.core.errors import UsageError, unknown_name
 from retake.datasets.extraction import LETTERS
 from retake.datasets.files import column, find_table, read_table
 from retake.datasets.mlvu.tasks import CHOICE, DEV_FILES, SUB_SCENE, WRITING, task_called
+from retake.datasets.published import plain_name, positive
 
 _DEV_FOLDERS = ("MLVU/json", "json", ".")
 #: Tables as lmms-eval's hub has them; the first pattern that fits.
@@ -55,6 +56,12 @@ class Question:
     seconds: float | None
     scoring_points: tuple[str, ...] = ()
     folder: str = ""
+
+    @property
+    def has_no_right_candidate(self) -> bool:
+        """Whether the answer is none of the candidates: no letter is right then."""
+        letters = tuple(LETTERS[: len(self.candidates)])
+        return bool(letters) and self.answer is not None and self.answer not in letters
 
 
 @attrs.frozen
@@ -100,7 +107,18 @@ def _dev_file(task: str, path: Path, folder: str) -> Iterable[Question]:
     for number, row in enumerate(read_table(path)):
         # As in the official script, it is the file that says which task a row is of.
         one = _question(row, path, number + 1, task, f"{folder}/{number}")
-        yield attrs.evolve(one, folder=folder)
+        yield attrs.evolve(_known(one, path, number + 1), folder=folder)
+
+
+def _known(one: Question, path: Path, number: int) -> Question:
+    """A question of the dev split, which hides nothing."""
+    if one.answer is None and not one.scoring_points:
+        raise UsageError(
+            f"Row {number} of '{path}' says no answer, and only the test split hides them.",
+            hint="If this is the test split's table, give --benchmark-option split=test; else "
+            "fetch it again.",
+        )
+    return one
 
 
 def _official_test(root: Path, choice: bool, writing: bool) -> Annotations | None:
@@ -131,17 +149,35 @@ def _there(root: Path, names: Iterable[str]) -> list[Path]:
     return [path for path in found if path]
 
 
-def _by_task(path: Path, tasks: Sequence[str]) -> list[Question]:
-    """The questions of some tasks in a file of several."""
+def _by_task(
+    path: Path, tasks: Sequence[str], *, letters: bool = False, split: str = "test"
+) -> list[Question]:
+    """The questions of some tasks in a file of several.
+
+    Args:
+        letters: whether answers may be letters; where most are, one is no option's text, even
+            if that is a letter.
+        split: that the file is of.
+    """
     questions = []
     counted = dict.fromkeys(tasks, 0)
-    for number, row in enumerate(read_table(path), 1):
+    rows = read_table(path)
+    letters = letters and 2 * sum(_is_letter(row) for row in rows) > len(rows)
+    for number, row in enumerate(rows, 1):
         task = _task(row, path, number)
         if task in counted:
             name = str(row.get("question_id") or f"{task}/{counted[task]}")
             counted[task] += 1
-            questions.append(_question(row, path, number, task, name))
+            one = _question(row, path, number, task, name, letters=letters)
+            questions.append(_known(one, path, number) if split == "dev" else one)
     return questions
+
+
+def _is_letter(row: dict[str, Any]) -> bool:
+    """Whether a row's answer can be a letter of its candidates; one that is hidden can."""
+    answer, candidates = row.get("answer"), row.get("candidates")
+    count = len(candidates) if isinstance(candidates, list) else 0
+    return answer in (None, "", *LETTERS[:count])
 
 
 def _revealed(
@@ -186,7 +222,7 @@ def _table(root: Path, split: str, writing: bool) -> Annotations:
             hint="They are in MLVU/MVLU and MLVU/MLVU_Test as the authors publish them; "
             "docs/datasets/mlvu.md says how to get these.",
         )
-    questions = _by_task(path, CHOICE["test"])
+    questions = _by_task(path, CHOICE["test"], letters=True, split=split)
     others = {one.task for one in questions}.difference(CHOICE[split])
     if others:
         raise UsageError(
@@ -213,18 +249,26 @@ def _task(row: dict[str, Any], path: Path, number: int) -> str:
     return task
 
 
-def _question(row: dict[str, Any], path: Path, number: int, task: str, name: str) -> Question:
+def _question(
+    row: dict[str, Any], path: Path, number: int, task: str, name: str, *, letters: bool = False
+) -> Question:
     """A row of any layout; its columns are checked."""
     candidates = () if task in WRITING else _candidates(row, path, number)
     answer = row.get("answer")
+    title = "video" if "video" in row else "video_name"
+    video = column(row, title, path, number, str)
+    if answer not in (None, ""):
+        answer = str(column(row, "answer", path, number, (str, int)))
+        is_letter = letters and answer in tuple(LETTERS[: len(candidates)])
+        answer = answer if is_letter else _answer(answer, candidates)
     return Question(
         id=name,
         task=task,
-        video=column(row, "video" if "video" in row else "video_name", path, number, str),
+        video=plain_name(video, title, f"row {number} of '{path}'"),
         text=column(row, "question", path, number, str),
         candidates=candidates,
-        answer=_answer(answer, candidates) if answer not in (None, "") else None,
-        seconds=_seconds(row.get("duration")),
+        answer=answer or None,
+        seconds=positive(row.get("duration")),
         scoring_points=_points(row, path, number) if task == SUB_SCENE else (),
     )
 
@@ -245,20 +289,11 @@ def _points(row: dict[str, Any], path: Path, number: int) -> tuple[str, ...]:
     return tuple(str(one) for one in column(row, "scoring_points", path, number, list))
 
 
-def _answer(answer: Any, candidates: Sequence[str]) -> str:
+def _answer(text: str, candidates: Sequence[str]) -> str:
     """The letter of the right candidate, or the text of what should be written.
 
     A text that is none of the candidates stays as it is, and no letter is right then: so the
     official script has it. Of two equal candidates it takes the last.
     """
-    text = str(answer)
     places = [n for n, one in enumerate(candidates) if one == text]
     return LETTERS[places[-1]] if places else text
-
-
-def _seconds(value: Any) -> float | None:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        return None
-    return seconds if 0 < seconds < float("inf") else None

@@ -297,6 +297,11 @@ DAMAGE: list[tuple[Callable[[Path], None], dict[str, str], str]] = [
     (_change(PLOT, candidates=["red"]), {}, "has 1 candidates; 2 to 6"),
     (_change(PLOT, candidates=list("1234567")), {}, "has 7 candidates"),
     (_change(PLOT, video=3), {}, "'video' in row 1 .* must be text"),
+    (_change(PLOT, video="../a.mp4"), {}, "'video' in row 1 .* must name a file below"),
+    (_change(PLOT, answer=["red"]), {}, "'answer' in row 1 .* must be text or a whole number"),
+    (_change(PLOT, answer=1.5), {}, "'answer' in row 1 .* must be text or a whole number"),
+    (_change(PLOT, answer=None), {}, "Row 1 of .*1_plotQA.json' says no answer"),
+    (_change("MLVU/json/9_summary.json", answer=""), {"tasks": "all"}, "9_summary.json' says no"),
 ]
 TEST_DAMAGE: list[tuple[Callable[[Path], None], dict[str, str], str]] = [
     (_change(CHOICES, question_type="anomaly_rec"), {}, "Unknown question_type in row 1"),
