@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from retake.core.benchmark import Benchmark
+    from retake.core.benchmark import Benchmark, Count
     from retake.evaluation.soundness import Checked
     from retake.evaluation.verifying import Verification
 
@@ -29,7 +29,8 @@ _FAULTS = {
 @click.argument("benchmark")
 @click.option(
     "--root",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
+    callback=lambda *given: _root(given[-1]),
     metavar="DIR",
     help="The folder that it was downloaded to; the same as --benchmark-option root=DIR.",
 )
@@ -52,7 +53,8 @@ def command(
 
     Its annotations are read, each video is opened and its first and last frames are decoded. Of a
     zip or tar that was left as it is, the table of contents and the beginning of each file are
-    read. The exit code is 0 only where nothing that a run needs is missing or corrupt.
+    read. The exit code is 0 only where nothing that a run needs is missing or corrupt. How many
+    questions and videos there are is told beside how many were published.
     """
     from retake.evaluation.verifying import verify
 
@@ -67,6 +69,13 @@ def command(
         _show(name, found, stdout())
     if not found.is_complete:
         raise click.exceptions.Exit(1)
+
+
+def _root(given: str | None) -> Path | None:
+    """The folder; an empty text, such as a variable that is not set, is none, and not this one."""
+    if given is not None and not given.strip():
+        raise click.BadParameter("it is empty; give the folder of the download.")
+    return None if given is None else Path(given)
 
 
 def _benchmark(reference: str, root: Path | None, pairs: Sequence[str]) -> "tuple[str, Benchmark]":
@@ -91,6 +100,10 @@ def document(name: str, found: "Verification") -> dict[str, Any]:
         "root": None if found.root is None else str(found.root),
         "deep": found.deep,
         "complete": found.is_complete,
+        "contents": {
+            what: {"found": count.found, "published": count.published}
+            for what, count in found.counts.items()
+        },
         "counts": {
             _NAMES.get(what, what): _counts(some) for what in _KINDS if (some := found.of(what))
         },
@@ -131,6 +144,7 @@ def _show(name: str, found: "Verification", console: "Console") -> None:
     where = "" if found.root is None else f" · {found.root}"
     console.print(f"{name}{where}", style="bold", soft_wrap=True)
     console.print(_table(found))
+    _tell(console, found)
     for state, title in _FAULTS.items():
         some = [one for one in found.checked if one.state == state]
         needed = [one for one in some if one.holding.needed]
@@ -145,6 +159,28 @@ def _show(name: str, found: "Verification", console: "Console") -> None:
     console.print(
         _verdict(found), style="bold green" if found.is_complete else "bold red", soft_wrap=True
     )
+    if found.not_as_published:
+        console.print(_warning(found), style="bold yellow", soft_wrap=True)
+
+
+def _tell(console: "Console", found: "Verification") -> None:
+    """How many questions there are, and what else is counted."""
+    if not found.counts:
+        return
+    console.print()
+    for what, count in found.counts.items():
+        console.print(f"{what.capitalize()}: {_told(count)}", soft_wrap=True)
+
+
+def _told(count: "Count") -> str:
+    published = "" if count.published is None else f" of {count.published:,} published"
+    return f"{count.found:,}{published}"
+
+
+def _warning(found: "Verification") -> str:
+    several = found.not_as_published.items()
+    apart = ", ".join(f"{one.found:,} of {one.published:,} {what}" for what, one in several)
+    return f"But not what was published: {apart}. A run's figures are those of what there is."
 
 
 def _table(found: "Verification") -> Any:

@@ -2,14 +2,14 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import attrs
 
 from retake.core.archives import place_in
-from retake.core.benchmark import Benchmark, Holding
+from retake.core.benchmark import Benchmark, Count, Holding
 from retake.core.errors import RetakeError, UsageError
 from retake.datasets.files.finding import VIDEOS, VideoFinder
 from retake.evaluation.soundness import Checked, StoppedError, check, check_inside
@@ -18,6 +18,7 @@ from retake.evaluation.soundness import Checked, StoppedError, check, check_insi
 Told = Callable[[int, int], None]
 
 _WORKERS = 4
+_QUESTIONS = "questions"
 _SUBTITLES = frozenset({".srt"})
 
 
@@ -44,6 +45,7 @@ class Verification:
         checked: every file that it consists of, in its order.
         surplus: what else there is of such files.
         unreadable: archives and folders under the root that cannot be read, and why.
+        counts: how many questions, videos, … it has, and how many were published.
     """
 
     root: Path | None
@@ -51,11 +53,17 @@ class Verification:
     checked: tuple[Checked, ...]
     surplus: tuple[Surplus, ...]
     unreadable: tuple[tuple[Path, str], ...]
+    counts: Mapping[str, Count] = attrs.field(factory=dict)
 
     @property
     def is_complete(self) -> bool:
         """Whether everything that a run needs is there and can be read."""
         return all(one.is_usable for one in self.checked if one.holding.needed)
+
+    @property
+    def not_as_published(self) -> dict[str, Count]:
+        """What there is more or less of than was published; that stops no run."""
+        return {what: one for what, one in self.counts.items() if not one.is_published}
 
     def of(self, what: str) -> list[Checked]:
         """The files of one kind."""
@@ -83,7 +91,10 @@ def verify(
         raise UsageError(
             f"{type(benchmark).__name__} makes its videos itself: there is nothing to verify."
         )
+    counts = _counts(benchmark)
     checked = _checked(holdings, deep, progress)
+    if counts.get(_QUESTIONS, Count(1)).found == 0:
+        checked = tuple(_without_questions(one) for one in checked)
     root = getattr(benchmark, "root", None)
     surplus, unreadable = _surplus(Path(root).expanduser(), holdings) if root else ((), ())
     return Verification(
@@ -92,6 +103,24 @@ def verify(
         checked=checked,
         surplus=surplus,
         unreadable=unreadable,
+        counts=counts,
+    )
+
+
+def _counts(benchmark: Benchmark) -> Mapping[str, Count]:
+    """How much there is of it; nothing where that cannot be told without what is missing."""
+    try:
+        return benchmark.counts()
+    except RetakeError:
+        return {}
+
+
+def _without_questions(one: Checked) -> Checked:
+    """Annotations that nobody can be asked from are as good as none."""
+    if one.holding.what != "annotations" or not one.holding.needed or not one.is_usable:
+        return one
+    return attrs.evolve(
+        one, state="corrupt", reason=f"There are no questions in {one.holding.path}."
     )
 
 

@@ -1,5 +1,6 @@
 """`retake data verify`, as the process that a user starts and as its document."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ def test_complete(process: Run, root: Path) -> None:
     assert "Annotations" in done.out
     assert "Complete: everything that a run needs is there." in done.out
     assert f"{len(videomme.VIDEOS)} files in archives were seen there and not opened" in done.out
+    assert "Questions: 18 of 2,700 published\n" in done.out
+    assert "Videos without subtitles: 2\n" in done.out
+    assert done.out.splitlines()[-1] == (
+        "But not what was published: 18 of 2,700 questions, 6 of 900 videos, "
+        "4 of 744 videos with subtitles. A run's figures are those of what there is."
+    )
 
 
 def test_incomplete(process: Run, root: Path) -> None:
@@ -50,6 +57,12 @@ def test_document(retake: Run, root: Path) -> None:
     assert done.code == 0, done.err
     data = done.data
     assert (data["benchmark"], data["root"], data["complete"]) == ("videomme", str(root), True)
+    assert data["contents"] == {
+        "questions": {"found": 18, "published": 2700},
+        "videos": {"found": 6, "published": 900},
+        "videos with subtitles": {"found": 0, "published": 744},
+        "videos without subtitles": {"found": 6, "published": None},
+    }
     counts = data["counts"]
     assert counts["videos"]["files"] == counts["videos"]["usable"] == len(videomme.VIDEOS)
     assert counts["annotations"]["needed"] == 1
@@ -72,10 +85,22 @@ def test_options_of_the_benchmark(retake: Run, tmp_path: Path) -> None:
     assert needed[0] != needed[1]
 
 
+def test_no_questions(retake: Run, root: Path) -> None:
+    """A table of videos about which nothing is asked is a corrupt one: exit code 1."""
+    video = {"video_id": "001", "duration": "short", "domain": "d", "sub_category": "s"}
+    (root / "none.json").write_text(json.dumps([{**video, "questions": []}]))
+    done = retake("data", "verify", f"videomme:root={root},annotations=none.json")
+    assert done.code == 1
+    assert f"There are no questions in {root / 'none.json'}." in done.out.replace("\n", " ")
+    assert "of 1 files that a run needs 1 corrupt" in done.out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("videomme",), "is not shipped: say where it is"),
+        (("videomme", "--root", ""), "it is empty"),
+        (("videomme:root=",), "is not shipped: say where it is"),
         (("videomme", "--root", "/none/at/all"), "/none/at/all"),
         (("videome", "--root", "."), "Did you mean 'videomme'"),
         (("scenes", "--root", "."), "there is nothing to verify"),

@@ -2,14 +2,14 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 import pytest
 from PIL import Image
 
-from retake.core.benchmark import Benchmark, Holding, Sample
+from retake.core.benchmark import Benchmark, Count, Holding, Sample
 from retake.core.errors import UsageError
 from retake.evaluation.soundness import StoppedError, check
 from retake.evaluation.verifying import Checked, Verification, verify
@@ -20,13 +20,20 @@ from tests.video.broken import make_corrupt
 
 @attrs.frozen
 class Files(Benchmark):
-    """A benchmark that is nothing but its files."""
+    """A benchmark that is little but its files."""
 
     root: str
     held: tuple[Holding, ...] = ()
+    questions: int = 1
+    published: int | None = None
 
     def samples(self) -> Sequence[Sample]:
-        return ()
+        video = Path(self.root) / "a.mp4"
+        return [Sample(str(n), video, "What?", "A", "one") for n in range(self.questions)]
+
+    def counts(self) -> Mapping[str, Count]:
+        found = super().counts()
+        return {**found, "questions": attrs.evolve(found["questions"], published=self.published)}
 
     def mark(self, sample: Sample, answer: str) -> float:
         return 0.0
@@ -267,3 +274,49 @@ def test_interrupted(tmp_path: Path) -> None:
         verify(videos(tmp_path, *names), deep=True, progress=interrupt)
     assert told == [1]
     assert not [one for one in threading.enumerate() if one.name.startswith("retake-verify")]
+
+
+@pytest.mark.parametrize("published", [None, 2, 900])
+def test_how_much_there_is(tmp_path: Path, published: int | None) -> None:
+    """Another number than was published is told, and is no reason not to run."""
+    clip(tmp_path / "a.mp4")
+    held = (Holding("a", tmp_path / "a.mp4", "video"),)
+    found = verify(Files(str(tmp_path), held, questions=2, published=published))
+    assert found.counts == {"questions": Count(2, published), "videos": Count(1)}
+    assert list(found.not_as_published) == (["questions"] if published == 900 else [])
+    assert found.is_complete
+
+
+def test_no_questions(tmp_path: Path) -> None:
+    """Annotations without any are as good as none."""
+    (tmp_path / "a.json").write_text("[]")
+    held = (Holding("a.json", tmp_path / "a.json", "annotations"),)
+    found = verify(Files(str(tmp_path), held, questions=0))
+    assert not found.is_complete
+    assert only(found).state == "corrupt"
+    assert "There are no questions in " in only(found).reason
+
+
+def test_what_cannot_be_counted(tmp_path: Path) -> None:
+    """A benchmark whose samples need what is missing is looked at all the same."""
+
+    class Incomplete(Files):
+        def samples(self) -> Sequence[Sample]:
+            raise UsageError("There are no subtitles.")
+
+    held = (Holding("a", tmp_path / "a.mp4", "video"),)
+    found = verify(Incomplete(str(tmp_path), held))
+    assert (found.counts, only(found).state) == ({}, "missing")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("[" * 100_000 + "]" * 100_000, "nested too deeply"), (f"[{'9' * 5000}]", "of digits")],
+)
+@pytest.mark.parametrize("what", ["annotations", "subtitles"])
+def test_json_that_python_does_not_read(tmp_path: Path, text: str, reason: str, what: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    one = only(verify(of(tmp_path, Holding("a", path, what))))
+    assert one.state == "corrupt"
+    assert reason in one.reason
