@@ -115,7 +115,7 @@ def command(run: Path, estimates: bool, as_json: bool, anew: bool, **given: Any)
             judge_report.show_estimate(counted, judge, asked.host, stdout())
         return
     with evaluation_progress(Shown) as shown:
-        with _ended_with_grace(shown):
+        with _refreshed_also_if_ended(found.folder, benchmark, shown), _ended_with_grace(shown):
             judged = judge_run(
                 found, benchmark, judge, asked, cache=cache, anew=anew, listener=shown.listener
             )
@@ -126,6 +126,24 @@ def command(run: Path, estimates: bool, as_json: bool, anew: bool, **given: Any)
         judge_report.show(found, judge, asked.host, judged, results, stdout())
     if judged.failures:
         raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _refreshed_also_if_ended(
+    folder: Path, benchmark: "Benchmark", shown: "Shown"
+) -> Iterator[None]:
+    """Where judging ended early, the results have what was judged until then all the same."""
+    from retake.core.errors import RetakeError
+
+    try:
+        yield
+    except BaseException:
+        if shown.total:  # judging had begun
+            try:
+                _refreshed(folder, benchmark, shown)
+            except RetakeError as error:
+                shown.say(f"Note: results.json is as it was before. {error.message}")
+        raise
 
 
 @contextmanager

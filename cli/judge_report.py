@@ -120,6 +120,7 @@ def document(
         "now": attrs.asdict(judged.tally),
         "aspects": _aspects(run, judged),
         "metrics": None if results is None else results["metrics"],
+        "metrics_trouble": None if results is None else results["metrics_trouble"],
         "notes": list(judged.notes),
     }
 
@@ -140,7 +141,7 @@ def show(
         console.print(metrics_table(results["metrics"]))
         console.print()
     console.print(labelled(_rows(run, judge, host, judged)))
-    for warning in _warnings(run, judged):
+    for warning in _warnings(run, judged, results):
         console.print(Text.assemble(("Warning  ", "bold yellow"), warning), soft_wrap=True)
 
 
@@ -228,7 +229,9 @@ def _tokens(tally: Tally) -> str:
     return f"{text}; of {units.count(tally.uncounted)} replies the endpoint gave no tokens"
 
 
-def _warnings(run: RunRecords, judged: Judged) -> Iterator[str]:
+def _warnings(run: RunRecords, judged: Judged, results: Mapping[str, Any] | None) -> Iterator[str]:
+    if results is not None and results["metrics_trouble"]:
+        yield f"The benchmark's own figures: {results['metrics_trouble']}"
     failures = list(judged.failures.values())
     for failure in failures[:_FAILURES]:
         yield told(failure)

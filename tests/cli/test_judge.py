@@ -127,7 +127,7 @@ def test_results_have_what_was_judged(retake: Run, folder: Path, server: Server)
     assert written["metrics"] == found["metrics"]
     assert written["metrics"][0]["name"] == "Accuracy by judge"
     assert written["metrics"][0]["value"] == pytest.approx(4.0)
-    assert written["judged"] == {"judge": 9}
+    assert [(each["model"], each["answers"]) for each in written["judged"]] == [("judge", 9)]
 
 
 def test_results_are_left_to_who_writes_the_run(retake: Run, folder: Path, server: Server) -> None:
@@ -209,6 +209,7 @@ def test_interrupted(
     assert running.returncode == code
     assert len(read_judgements(folder)) == 10
     assert "Traceback" not in said
+    assert _results(folder) == [10]
     kept = "10 of 60 answers are judged and kept; the same command goes on.\n"
     assert said == kept + ("interrupted\n" if number == signal.SIGINT else "")
 
@@ -351,8 +352,15 @@ def test_another_benchmark_is_refused(retake: Run, folder: Path, server: Server)
 
 
 def test_nothing_to_judge(retake: Run, folder: Path, server: Server) -> None:
+    """In a complete run that is a mistake; one in progress may have come to choices only."""
     path = folder / "samples.jsonl"
-    path.write_text("".join(line for line in path.open() if '"choice"' in line))
+    every = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in every if '"choice"' in line))
+    early = retake(*judge(folder, server))
+    assert early.code == 0
+    assert "Note: Nothing that is answered so far is for a judge." in early.err
+    header = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(header | {"samples_total": 3}))
     found = retake(*judge(folder, server))
     assert found.code == 2
     assert "is for a judge: the benchmark" in found.err
@@ -374,6 +382,28 @@ def test_stopped_at_once(
     assert f"refuses the request: it answered {status}: No such thing." in found.err
     assert len(server.requests) <= 4
     assert read_judge_failures(folder) == {}
+
+
+def test_ended_early_but_counted(
+    retake: Run, folder: Path, serve: Callable[[Script], Server]
+) -> None:
+    """What was judged before an error is in the results; what never began changes nothing."""
+    server = serve(in_turn(says(), says(), then=refuses(401)))
+    assert retake(*judge(folder, server, "--concurrency", "1")).code == 1
+    assert _results(folder) == [2]
+    (folder / "results.json").unlink()
+    with FolderLock(folder):
+        found = retake(*judge(folder, server, "--concurrency", "1"))
+    assert (found.code, "results.json is left to whoever writes" in found.err) == (1, True)
+    assert retake(*judge(folder, server, "--key-variable", "NOT_SET")).code == 2
+    assert not (folder / "results.json").exists()
+
+
+def _results(folder: Path) -> list[int]:
+    """How many judged answers are in the results."""
+    found = json.loads((folder / "results.json").read_text())
+    assert found["metrics"][0]["value"] == pytest.approx(4.0)
+    return [each["answers"] for each in found["judged"]]
 
 
 def _change(path: Path, number: int, **fields: Any) -> None:

@@ -20,11 +20,13 @@ from retake.evaluation.judging.folder import JudgeFolder
 from retake.evaluation.judging.planning import Case, aspects_in
 from retake.evaluation.judging.records import Judge, JudgeFailure, Judgement, rubric_digest
 from retake.evaluation.judging.tally import Listener, Tally
+from retake.evaluation.judging.texts import on_a_line
 from retake.evaluation.judging.waiting import Patience
 
 #: Characters of a reply that marks are looked for in; a judge that says more went astray.
 LONGEST_REPLY = 100_000
-#: Answers in a row that could not be judged, after which no more are tried.
+#: Answers in a row that could not be judged, after which no more are tried. One whose own request
+#: is refused is none of them, once a single answer was judged: the next is another matter.
 IN_A_ROW = 10
 
 _USELESS = 2000  # characters that are kept of a reply that was not understood
@@ -123,8 +125,8 @@ class Asking:
             try:
                 reply = await self._endpoint.ask(case.messages, attempt)
             except NotThis as refusal:
-                reason = refusal.reason
-                break
+                self._fail(case, refusal.reason, None, own.requests, own=True)
+                return
             except NotNow as trouble:
                 reason = trouble.reason
                 if attempt < last:
@@ -135,7 +137,7 @@ class Asking:
             try:
                 aspects = self._understood(case, reply)
             except ValueError as error:
-                reason = f"its reply cannot be understood: {' '.join(str(error).split())}"
+                reason = f"its reply cannot be understood: {on_a_line(str(error))}"
                 useless = reply.text[:_USELESS]
                 continue
             kept = Kept(reply, now())
@@ -153,6 +155,8 @@ class Asking:
     def _understood(self, case: Case, reply: Reply) -> dict[str, float]:
         if len(reply.text) > LONGEST_REPLY:
             raise ValueError(f"it is {len(reply.text):,} characters long")
+        if reply.cut:  # what stands in it may not have been the judge's last word
+            raise ValueError("a limit of tokens cut it off; --max-tokens allows more")
         return aspects_in(self._benchmark, case.sample, reply.text)
 
     def _add(self, case: Case, aspects: dict[str, float], kept: Kept, own: Tally) -> None:
@@ -185,7 +189,10 @@ class Asking:
             self._cache = None
             self._listener.note(f"Replies are not kept for other runs: {error}.")
 
-    def _fail(self, case: Case, reason: str, useless: str | None, attempts: int) -> None:
+    def _fail(
+        self, case: Case, reason: str, useless: str | None, attempts: int, *, own: bool = False
+    ) -> None:
+        """Note that an answer could not be judged; `own`: for what is asked about it."""
         host = self._endpoint.host
         if not self._endpoint.reached:
             raise JudgeError(
@@ -205,6 +212,8 @@ class Asking:
         self._folder.fail(failure)
         self.tally.failed += 1
         self._listener.failed(failure)
+        if own and (self.tally.judged or self._folder.found):
+            return
         self._in_a_row += 1
         if self._in_a_row == IN_A_ROW:
             raise JudgeError(

@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 import attrs
 
 from retake.core.errors import MissingExtraError, UsageError
+from retake.evaluation.judging.connection import TooLongError, client
 from retake.evaluation.judging.errors import JudgeError, NotNow, NotThis
 from retake.evaluation.judging.records import Judge
 from retake.evaluation.judging.secret import Secret
+from retake.evaluation.judging.texts import on_a_line, whole
 from retake.evaluation.judging.waiting import LONGEST_ASKED, asked_to_wait
 
 #: Where it is asked if nothing else is said.
@@ -26,6 +28,8 @@ BASE_URL = "https://api.openai.com/v1"
 _AGAIN = (408, 409, 425, 429)  # and all from 500
 _OF_ONE = (400, 413, 422)  # about this request: too long, or refused for what it says
 _NO_CREDIT = ("insufficient_quota", "billing_not_active", "billing_hard_limit_reached")
+_NO_REPLY = "what came back is no reply: it is not the JSON that it should be"
+_MOST_TOKENS = 10**9  # of one reply; an endpoint that says more says nothing
 
 
 @attrs.frozen
@@ -36,12 +40,14 @@ class Reply:
         text: its words.
         served: the model's name by the endpoint's word.
         prompt_tokens, completion_tokens: likewise.
+        cut: whether a limit of tokens ended it.
     """
 
     text: str
     served: str | None
     prompt_tokens: int | None
     completion_tokens: int | None
+    cut: bool = False
 
 
 def host_of(base_url: str) -> str:
@@ -85,7 +91,7 @@ class Endpoint:
 
     Attributes:
         host: of the address.
-        reached: whether it has replied anything at all.
+        reached: whether anything has come back from it.
     """
 
     def __init__(
@@ -105,7 +111,12 @@ class Endpoint:
         self._timeout = timeout
         self._openai = openai
         self._client = openai.AsyncOpenAI(
-            api_key=key.reveal(), base_url=base_url, max_retries=0, timeout=timeout
+            api_key=key.reveal(),
+            base_url=base_url,
+            max_retries=0,
+            timeout=timeout,
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=client(openai, base_url, key, self._arrived),
         )
 
     async def __aenter__(self) -> Self:
@@ -134,22 +145,24 @@ class Endpoint:
                 found = await self._client.chat.completions.create(
                     **self._request(messages, attempt)
                 )
-            self.reached = True
             return self._reply(found)
         except (TimeoutError, self._openai.APITimeoutError):
             trouble = NotNow(f"there was no reply within {self._timeout:g} s")
+        except TooLongError:
+            trouble = NotNow("the reply is longer than any that can be read")
         except self._openai.APIStatusError as error:
-            self.reached = True
             trouble = self._status(error)
         except self._openai.APIConnectionError as error:
             cause = error.__cause__ or error
             said = self._short(str(cause)) or type(cause).__name__
             trouble = NotNow(f"the connection failed ({said})")
-        except (ValueError, self._openai.OpenAIError):
-            self.reached = True
-            trouble = NotNow("what came back is no reply: it is not the JSON that it should be")
+        except (ValueError, RecursionError, self._openai.OpenAIError):
+            trouble = NotNow(_NO_REPLY)
         # Not from the client's errors: they quote what was sent and what came back.
         raise trouble
+
+    def _arrived(self) -> None:
+        self.reached = True
 
     def _request(self, messages: Sequence[Mapping[str, str]], attempt: int) -> dict[str, Any]:
         asked = {
@@ -167,20 +180,28 @@ class Endpoint:
         """What is in a completion, whose types the client does not check."""
         choices = getattr(found, "choices", None)
         if not isinstance(choices, list):
-            raise NotNow("what came back is no reply: it is not the JSON that it should be")
+            raise self._told(getattr(found, "error", None))
         if not choices:
             raise NotNow("the reply is empty: it has no choices")
-        text = getattr(getattr(choices[0], "message", None), "content", None)
-        if not isinstance(text, str):
-            why = getattr(choices[0], "finish_reason", None)
+        text = _text(getattr(getattr(choices[0], "message", None), "content", None))
+        why = getattr(choices[0], "finish_reason", None)
+        if text is None:
             raise NotNow("the reply is empty" + (f" ({self._short(str(why))})" if why else ""))
         usage, served = getattr(found, "usage", None), getattr(found, "model", None)
         return Reply(
-            text=self._key.hidden_in(text),
+            text=whole(self._key.hidden_in(text)),
             served=self._short(served) if isinstance(served, str) else None,
             prompt_tokens=_count(getattr(usage, "prompt_tokens", None)),
             completion_tokens=_count(getattr(usage, "completion_tokens", None)),
+            cut=why == "length",
         )
+
+    def _told(self, error: Any) -> Exception:
+        """What came with the status of a reply, and is none: some send their errors so."""
+        said = self._short(_words(error) or _words({"error": error}))
+        if _is_no_credit(error):
+            return JudgeError(f"The account at {self.host} has no credit left: {said}.")
+        return NotNow(f"what came back is an error: {said}" if said else _NO_REPLY)
 
     def _status(self, error: Any) -> Exception:
         """What a refusal means."""
@@ -192,7 +213,7 @@ class Endpoint:
             wait = asked_to_wait(error.response.headers)
             if wait is not None and wait > LONGEST_ASKED:
                 return JudgeError(
-                    f"{self.host} asks to be left alone for {wait / 60:.0f} minutes: {reason}.",
+                    f"{self.host} asks to be left alone for {wait / 60:.4g} minutes: {reason}.",
                     hint="What is judged is kept; the same command goes on with the rest.",
                 )
             return NotNow(reason, wait)
@@ -209,8 +230,17 @@ class Endpoint:
 
     def _short(self, text: str) -> str:
         """A text from outside in one line, without the key, as a part of a sentence."""
-        line = " ".join(self._key.hidden_in(text).split()).rstrip(".")
+        line = on_a_line(self._key.hidden_in(text)).rstrip(".")
         return line if len(line) <= 200 else f"{line[:199]}…"
+
+
+def _text(content: Any) -> str | None:
+    """The words of a message, which some endpoints send in parts; None where there are none."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else None
+    parts = [part.get("text") for part in content if isinstance(part, Mapping)]
+    texts = [part for part in parts if isinstance(part, str)]
+    return "".join(texts) if texts else None
 
 
 def _words(body: Any) -> str:
@@ -222,8 +252,11 @@ def _words(body: Any) -> str:
 
 
 def _is_no_credit(body: Any) -> bool:
-    return isinstance(body, Mapping) and bool({body.get("code"), body.get("type")} & {*_NO_CREDIT})
+    return isinstance(body, Mapping) and any(
+        body.get(name) in _NO_CREDIT for name in ("code", "type")
+    )
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    counts = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
+    return value if counts else None

@@ -25,6 +25,8 @@ from retake.evaluation.judging.tally import Listener, Tally
 from retake.evaluation.judging.waiting import Patience
 from retake.evaluation.records import RunRecords
 
+_NOTHING_YET = "Nothing that is answered so far is for a judge."
+
 
 @attrs.frozen
 class Asked:
@@ -115,20 +117,24 @@ def judge_run(
 
     Raises:
         MissingExtraError: openai is not installed.
-        UsageError: there is nothing for a judge, no key, a wrong address, another benchmark than
-            the run's, or another judge than before.
+        UsageError: there is nothing for a judge in a complete run, no key, a wrong address,
+            another benchmark than the run's, or another judge than before.
         JudgeError: nobody can be asked (any more); what was judged is kept.
         RunFolderError: as for `JudgeFolder`.
     """
     asked, listener, tally = asked or Asked(), listener or Listener(), Tally()
     cases = cases_of(run, benchmark)
+    if not cases:
+        listener.note(_NOTHING_YET)
+        return Judged(0, {}, {}, tally, (_NOTHING_YET,))
+    # What was judged is set aside only where there is somebody to judge anew.
+    endpoint = _endpoint(judge, asked) if anew else None
     with JudgeFolder(run.folder, judge, anew=anew) as folder:
         for note in folder.notes:
             listener.note(note)
-        left = unjudged(cases, folder.found)
+        left = _failed_last(unjudged(cases, folder.found), run)
         if left:
-            key = key_from(asked.key_variable, os.environ)
-            endpoint = Endpoint(judge, key, base_url=asked.base_url, timeout=asked.timeout)
+            endpoint = endpoint or _endpoint(judge, asked)
             _note_other_host(folder, endpoint.host, listener)
             listener.begins(tally, len(left), len(cases) - len(left))
             asking = Asking(
@@ -177,6 +183,17 @@ def estimate(
         requests=len(left) - len(kept),
         characters=sum(case.characters for case in left) - sum(case.characters for case in kept),
     )
+
+
+def _endpoint(judge: Judge, asked: Asked) -> Endpoint:
+    key = key_from(asked.key_variable, os.environ)
+    return Endpoint(judge, key, base_url=asked.base_url, timeout=asked.timeout)
+
+
+def _failed_last(left: list[Case], run: RunRecords) -> list[Case]:
+    """Those that failed before behind all others, which they are not to keep from being tried."""
+    failed = read_judge_failures(run.folder)
+    return sorted(left, key=lambda case: case.sample.id in failed)
 
 
 async def _within(endpoint: Endpoint, asking: Asking, left: list[Case], concurrency: int) -> None:

@@ -9,6 +9,7 @@ import attrs
 from retake.core.benchmark import Benchmark, Sample
 from retake.core.errors import RetakeError, UsageError, blame
 from retake.evaluation.judging.records import Judgement, messages_digest, read_judgements
+from retake.evaluation.judging.texts import whole
 from retake.evaluation.marking import check_sample
 from retake.evaluation.records import RunRecords, SampleRecord
 
@@ -48,13 +49,13 @@ def cases_of(run: RunRecords, benchmark: Benchmark) -> list[Case]:
         benchmark: the one that it is of.
 
     Raises:
-        UsageError: the benchmark's samples are not those of the run, or it asks judges for
-            nothing, or in a way that is no chat message.
+        UsageError: the benchmark's samples are not those of the run, or it asks judges about
+            nothing in a complete run, or in a way that is no chat message.
     """
     by_id = _samples(benchmark)
     asked = [_case(benchmark, _same(by_id.get(each.id), each, run), each) for each in run.samples]
     found = [case for case in asked if case is not None]
-    if run.samples and not found:
+    if run.samples and run.complete and not found:
         raise UsageError(
             f"Nothing in '{run.folder}' is for a judge: the benchmark "
             f"'{run.header.benchmark.name}' asks none about the answers that are there.",
@@ -182,12 +183,7 @@ def _messages(asked: Any, benchmark: Benchmark, sample: Sample) -> Messages:
             f"{type(benchmark).__name__}.judging() must return messages of 'role' and 'content', "
             f"or None, but returned {asked!r:.80} for the sample '{sample.id}'."
         )
-    return tuple({"role": each["role"], "content": _sendable(each["content"])} for each in asked)
-
-
-def _sendable(text: str) -> str:
-    """A text with halves of surrogate pairs, which no request can carry, replaced."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return tuple({"role": each["role"], "content": whole(each["content"])} for each in asked)
 
 
 def _is_number(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from retake.core.errors import UsageError
 
@@ -11,13 +11,24 @@ VARIABLE = "OPENAI_API_KEY"
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _LEAST_SECRET = 8  # characters; what local servers take for a key ("EMPTY") is a word, no secret
 _HIDDEN = "[key]"
+_HIDDEN_TOO = "[hidden]"
+# Which the openai client sends to OpenAI beside the key.
+_BESIDE = ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+_HEADERS = "OPENAI_CUSTOM_HEADERS"
 
 
 class Secret:
-    """A key that shows itself nowhere; `reveal` is for the one who sends it."""
+    """A key that shows itself nowhere; `reveal` is for the one who sends it.
 
-    def __init__(self, key: str) -> None:
+    Args:
+        key: itself.
+        beside: what else is sent with it, and is nobody's business either.
+    """
+
+    def __init__(self, key: str, beside: Iterable[str] = ()) -> None:
         self._key = key
+        longest_first = sorted({*beside}, key=len, reverse=True)
+        self._beside = [each for each in longest_first if len(each) >= _LEAST_SECRET]
 
     def __repr__(self) -> str:
         return f"Secret({_HIDDEN})"
@@ -28,7 +39,11 @@ class Secret:
 
     def hidden_in(self, text: str) -> str:
         """A text with the key, wherever it stands in it, taken out: endpoints quote it."""
-        return text.replace(self._key, _HIDDEN) if len(self._key) >= _LEAST_SECRET else text
+        if len(self._key) >= _LEAST_SECRET:
+            text = text.replace(self._key, _HIDDEN)
+        for each in self._beside:
+            text = text.replace(each, _HIDDEN_TOO)
+        return text
 
 
 def key_from(variable: str = VARIABLE, environment: Mapping[str, str] = os.environ) -> Secret:
@@ -60,4 +75,12 @@ def key_from(variable: str = VARIABLE, environment: Mapping[str, str] = os.envir
         raise UsageError(
             f"What {variable} holds is no key: it has spaces, or characters other than ASCII's."
         )
-    return Secret(key)
+    return Secret(key, _beside(environment))
+
+
+def _beside(environment: Mapping[str, str]) -> Iterable[str]:
+    """The organisation, the project, and the values of all headers that the environment holds."""
+    yield from (environment.get(name, "").strip() for name in _BESIDE)
+    for line in environment.get(_HEADERS, "").split("\n"):
+        value = line.partition(":")[2].strip()
+        yield from (value, *value.split())  # "Bearer" stands before what is secret

@@ -54,6 +54,10 @@ class Essays(retake.Benchmark):
         given = [each.aspects["accuracy"] for each in marked if "accuracy" in each.aspects]
         return {"Accuracy by judge": sum(given) / len(given)} if given else {}
 
+    @property
+    def scales(self) -> Mapping[str, tuple[float, float]]:
+        return {"Accuracy by judge": (1.0, 5.0)}
+
     def _sample(self, number: int) -> retake.Sample:
         choice = number % 4 == 3
         return retake.Sample(

@@ -26,6 +26,7 @@ class Answered:
         after: seconds to wait before it.
         cut: promise more than is sent, and hang up.
         silent: hang up without a word.
+        drip: seconds between two bytes of it.
     """
 
     body: bytes = b""
@@ -35,6 +36,7 @@ class Answered:
     after: float = 0.0
     cut: bool = False
     silent: bool = False
+    drip: float = 0.0
 
 
 @attrs.frozen
@@ -45,12 +47,14 @@ class Request:
         number: from 1, in the order of coming.
         body: as JSON has it.
         key: behind "Bearer".
+        headers: by name in small letters.
         at: on a clock that only counts.
     """
 
     number: int
     body: dict[str, Any]
     key: str
+    headers: Mapping[str, str]
     at: float
 
     @property
@@ -170,7 +174,8 @@ class Server:
                 except ValueError:  # whoever asked was killed while asking
                     self.close_connection = True
                     return
-                with server._counted(body, self.headers["Authorization"]) as answer:
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                with server._counted(body, headers) as answer:
                     server._ended.wait(answer.after)
                     self._send(answer)
 
@@ -186,7 +191,9 @@ class Server:
                     for name, value in answer.headers.items():
                         self.send_header(name, value)
                     self.end_headers()
-                    self.wfile.write(answer.body)
+                    for part in _parts(answer):
+                        self.wfile.write(part)
+                        server._ended.wait(answer.drip)
                     self.close_connection = answer.cut
                 except OSError:  # whoever asked has gone: timed out, interrupted or killed
                     self.close_connection = True
@@ -203,10 +210,10 @@ class Server:
         return Handler
 
     @contextmanager
-    def _counted(self, body: dict[str, Any], authorization: str) -> Iterator[Answered]:
-        key = authorization.removeprefix("Bearer ")
+    def _counted(self, body: dict[str, Any], headers: Mapping[str, str]) -> Iterator[Answered]:
+        key = headers["authorization"].removeprefix("Bearer ")
         with self._lock:
-            request = Request(len(self.requests) + 1, body, key, time.monotonic())
+            request = Request(len(self.requests) + 1, body, key, headers, time.monotonic())
             self.requests.append(request)
             self._under_way += 1
             self.most = max(self.most, self._under_way)
@@ -216,3 +223,12 @@ class Server:
         finally:
             with self._lock:
                 self._under_way -= 1
+
+
+def _parts(answer: Answered) -> Iterator[bytes]:
+    """A body, byte by byte where it drips."""
+    if not answer.drip:
+        yield answer.body
+        return
+    for byte in answer.body:
+        yield bytes([byte])
