@@ -2,8 +2,8 @@
 
 The layout is that of lmms-eval/Video-MME (before: lmms-lab/Video-MME) on the hub: a parquet file
 of 2700 rows, twenty zips of videos and one of subtitles; and that of the authors'
-`output_test_template.json` (github.com/BradyFU/Video-MME, evaluation/). Subtitles overlap and stand in font tags, as those
-on the hub do; two videos have none.
+`output_test_template.json` (github.com/BradyFU/Video-MME, evaluation/). Subtitles overlap and
+stand in font tags, as those on the hub do; two videos have none.
 """
 
 import json
