@@ -77,7 +77,7 @@ class Asked:
     Attributes:
         title: as the paper calls it.
         questions: that are answered by a letter.
-        mean_seconds: of its videos, as published.
+        mean_seconds: of its videos, as published; said beside that of the groups, which counts.
         groups: of its videos.
         source: of these numbers.
     """
@@ -92,6 +92,11 @@ class Asked:
     def videos(self) -> int:
         """How many there are."""
         return sum(group.videos for group in self.groups)
+
+    @property
+    def seconds(self) -> float:
+        """Of all of them together, as the groups have it."""
+        return sum(group.videos * (group.low + group.high) / 2 for group in self.groups)
 
 
 BENCHMARKS = {
@@ -136,6 +141,7 @@ class Card:
 
 
 CARDS = {"A100 80 GB": Card(312e12, 2.0e12), "H100 SXM": Card(989e12, 3.35e12)}
+_FAST = "H100 SXM"
 
 
 @frozen
@@ -163,6 +169,11 @@ class Estimate:
     decoding: float
     hours: dict[str, tuple[float, float]] = field(factory=dict)
     hours_anew: dict[str, float] = field(factory=dict)
+
+    def cores(self, card: str) -> tuple[float, float]:
+        """So many decode as fast as a card watches, at the worse and the better share."""
+        best, worst = self.hours[card]
+        return self.decoding / worst, self.decoding / best
 
     @property
     def gib(self) -> float:
@@ -239,7 +250,7 @@ def estimate(family: str, name: str, shape: Shape, rate: float) -> Estimate:
         operations=watched + answered,
         anew=watched * each + answered,
         memory=memory(shape, longest, size=2, room=_ROOM),
-        decoding=asked.videos * asked.mean_seconds * _FILM_RATE / rate / 3600,
+        decoding=asked.seconds * _FILM_RATE / rate / 3600,
         hours=hours,
         hours_anew=anew,
     )
@@ -268,10 +279,19 @@ def _row(one: Estimate) -> list[str]:
         f"{one.longest.seen:,} → {kept}",
         f"{one.longest.total / 1e15:.2f}",
         *hours,
-        f"{one.hours_anew['H100 SXM']:,.2g}",
+        f"{one.hours_anew[_FAST]:,.2g}",
         f"{one.decoding:,.0f}",
+        "{:.0f} to {:.0f}".format(*one.cores(_FAST)),
         f"{one.gib:.0f}",
     ]
+
+
+def _cores(rows: Sequence[Estimate], *, baseline: bool) -> str:
+    """The fewest and the most cores that any such row wants beside the faster card."""
+    chosen = [one for one in rows if one.preset.endswith("-baseline") is baseline]
+    low = min(one.cores(_FAST)[0] for one in chosen)
+    high, most = max((one.cores(_FAST)[1], one.preset) for one in chosen)
+    return f"{low:.0f} to {high:.0f} (most for `{most}`)"
 
 
 def main() -> None:
@@ -286,10 +306,15 @@ def main() -> None:
     ]
     header = ["preset", "frames a video", "tokens → kept, longest", "PFLOP, longest"]
     header += [f"{card} hours" for card in CARDS]
-    header += ["H100 hours, watched anew", "core hours to decode", "GiB on the card"]
+    header += ["H100 hours, watched anew", "core hours to decode"]
+    header += ["cores beside an H100", "GiB on the card"]
     low, high = (f"{share:.0%}" for share in _SHARES)
     said = "; ".join(
         f"{one.title} {one.videos:,} videos, {one.questions:,} questions ({one.source})"
+        for one in BENCHMARKS.values()
+    )
+    means = ", ".join(
+        f"{one.seconds / one.videos:,.0f} s for {one.title} (published: {one.mean_seconds:,.0f})"
         for one in BENCHMARKS.values()
     )
     cards = "; ".join(
@@ -301,13 +326,16 @@ def main() -> None:
         f"Hours of one card, {high} to {low} of its bfloat16 peak by the data sheet ({cards}; an "
         f"assumption). Each video is watched once for all its questions; *watched anew* is what "
         f"it takes to watch it for each, at {low}, as the published code does.",
-        f"Benchmarks: {said}. Lengths are spread evenly within each group.",
+        f"Benchmarks: {said}. Lengths are spread evenly within each group, for frames and for "
+        f"decoding alike. Their means are so {means}.",
         f"Frames of 252 × 448 for Qwen2-VL (16 : 9; squarer ones have up to 1.8 times the tokens), "
         "384 × 384 for LLaVA-Video (196 tokens; 210, 7 % more, where a newline closes each row); "
         f"{_QUESTION} tokens a question, {_ANSWER} an answer.",
         f"Decoding: one core decodes {rate:,.0f} frames a second of a 640 × 360 film here; every "
         f"frame of {_FILM_RATE} a second is counted, also those that sparse sampling can skip. It "
-        "goes on beside the GPU: enough cores a card are core hours divided by hours.",
+        "goes on beside the GPU: enough cores a card are core hours divided by hours. Beside an "
+        f"H100 that is {_cores(rows, baseline=False)} with ReTaKe, {_cores(rows, baseline=True)} "
+        "with the full cache, whose few frames are of films as long.",
         f"Memory: weights and cache in bfloat16, {_TEMPORARIES} times the activations of a chunk "
         f"or a slice of frames (as the check below found); {_SLACK:g} times all of it for what the "
         f"allocator leaves between, and {_BESIDE / 2**30:g} GiB for CUDA (both assumed).",
