@@ -9,6 +9,7 @@ so they agree. A score here is
 with the interval of `statistics.estimate`, in which questions about one video count together.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from math import floor, log2
@@ -145,12 +146,20 @@ def levels_of(samples: Iterable[Any], name: str) -> dict[Any, Level]:
     0 … 1 (fifths) or not (from one power of two to the next), so that runs can be compared.
     """
     values = {value for sample in samples for value in _values(sample, name)}
-    ordered = sorted(values, key=lambda value: (isinstance(value, str), value))
+    ordered = sorted(values, key=_in_order)
     numbers = [value for value in ordered if not isinstance(value, str)]
     if len(numbers) <= _MOST_LEVELS or len(numbers) < len(ordered) or name in _NAMES:
         return {value: Level(value) for value in ordered}
     unit = numbers[0] >= 0 and numbers[-1] <= 1
     return {value: _range(value, unit=unit) for value in ordered}
+
+
+def _in_order(value: Any) -> tuple[bool, Any]:
+    """Numbers before texts, and texts by the numbers in them: "(8, 15]" before "(15, 60]"."""
+    if not isinstance(value, str):
+        return False, value
+    parts = re.split(r"([0-9]+)", value)
+    return True, [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def costs(samples: Iterable[Any], watches: Iterable[Any] = ()) -> dict[str, Any]:

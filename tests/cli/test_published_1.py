@@ -75,8 +75,8 @@ def test_videomme(process: Run, retake: Run, mme: Path, tmp_path: Path) -> None:
     expected = accuracies(rows, "by")
     assert figures_of(run) == pytest.approx(expected)
     assert expected["Overall"] > 0.5
-    assert rows.question["001-1"].startswith("This video's subtitles are listed below:\nline 1 is")
-    assert rows.question["002-1"].startswith("Select the best answer")
+    assert rows.prompt["001-1"].startswith("This video's subtitles are listed below:\nline 1 is")
+    assert rows.prompt["002-1"].startswith("Select the best answer")
     assert all(".zip/data/" in video for video in rows.video)
 
     written = process("submission", run, "-o", tmp_path / "given")
@@ -102,7 +102,7 @@ def test_protocols_read_the_same_answers_otherwise(retake: Run, mme: Path, tmp_p
     made = evaluated(retake, "videomme", mme, folder, "protocol=retake")
     assert made.code == 0, made.err
     rows = answers_of(folder)
-    assert all("\nOptions:\nA. " in question for question in rows.question)
+    assert all("\nOptions:\nA. " in question for question in rows.prompt)
     table = pd.read_parquet(mme / videomme.PARQUET)
     right = (rows.letter == table.answer).groupby(table.duration).mean()
     assert figures_of(folder)["Overall"] == pytest.approx(right.mean())
@@ -147,7 +147,7 @@ def test_longvideobench(process: Run, lvb: Path, tmp_path: Path) -> None:
     expected = accuracies(rows, "by")
     assert figures_of(run) == pytest.approx(expected)
     assert expected["Overall"] > 0.5
-    assert re.search(r"\[frame \d+, \d+\.\d s\] line 3 is said\nQ?", rows.question["mini3600_Ab_0"])
+    assert re.search(r"\[frame \d+, \d+\.\d s\] line 3 is said\nQ?", rows.prompt["mini3600_Ab_0"])
     assert all(".tar.part.aa/videos/" in video for video in rows.video)
     refused = process("submission", run)
     assert (refused.code, "takes no submissions" in refused.err) == (2, True)

@@ -104,7 +104,7 @@ def test_mlvu(process: Run, retake: Run, dev: Path, tmp_path: Path) -> None:
     assert figures_of(run) == pytest.approx({"M-Avg": right.groupby(rows.kind).mean().mean()})
     # The shipped model knows these scenes: what it sees must reach it through all of this.
     assert right.mean() > 0.4
-    assert all(question.endswith("\nBest Option: (") for question in rows.question)
+    assert all(question.endswith("\nBest Option: (") for question in rows.prompt)
 
     refused = retake("submission", run)
     assert (refused.code, "takes no submissions" in refused.err) == (2, True)
@@ -160,7 +160,7 @@ def test_mlvu_with_hidden_answers(process: Run, retake: Run, tmp_path: Path) -> 
     rows = answers_of(run)
     assert rows.score.isna().all()
     assert figures_of(run) == {}
-    assert any("\n(F) " in question for question in rows.question)
+    assert any("\n(F) " in question for question in rows.prompt)
     written = process("submission", run)
     assert written.code == 0, written.err
     given = pd.DataFrame(json.loads((run / "test_res.json").read_text())).set_index("question_id")
