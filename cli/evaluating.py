@@ -11,6 +11,7 @@ from retake.core import config as options
 from retake.core.benchmark import Benchmark, Sample
 from retake.core.config import RunConfig
 from retake.evaluation.folder import RunFolder, check_header
+from retake.evaluation.locking import FolderLock
 from retake.evaluation.matching import is_settled
 from retake.evaluation.records import RunHeader, RunRecords, is_run, read_answered, read_run
 from retake.evaluation.running import Run, by_video, chosen, evaluate, header_of
@@ -57,6 +58,8 @@ class Evaluation:
         check_header(self.folder, self._header(samples, self.resolved))
         left = samples
         if is_run(self.folder):
+            with FolderLock(self.folder):  # held by another process, it is refused now
+                pass
             answered = read_answered(self.folder)
             if len(answered) >= len(samples):
                 found = read_run(self.folder)

@@ -34,6 +34,8 @@ _TICK = 0.2
 _ENDING_SECONDS = 10.0
 #: Seconds without a word in which a worker must have loaded its model, if no more are allowed.
 LOADING_SECONDS = 1800.0
+# Seconds in which what an ended process said last is waited for.
+_LAST_WORDS_SECONDS = 2.0
 # This process itself was stopped, or its machine slept, where a look comes so much later.
 _OVERSLEPT = 30.0
 
@@ -100,6 +102,8 @@ class Coordinator:
         """
         with Hub(self._launcher.host) as self._hub:
             try:
+                for sample in self._samples:
+                    from_sample(sample)  # refused now rather than when its turn comes
                 self._looked = time.monotonic()
                 for worker in self._workers:
                     self._start(worker)
@@ -121,7 +125,7 @@ class Coordinator:
 
     def _start(self, worker: Worker) -> None:
         worker.state, worker.heard, worker.stage = State.STARTING, time.monotonic(), ""
-        worker.reason = None
+        worker.reason = worker.gone = None
         self._launcher.start(worker.slot, self._hub.place)
 
     # What comes in
@@ -239,8 +243,7 @@ class Coordinator:
                 continue
             if overslept:
                 worker.heard = now
-            # Its last words may still be on their way, and its line says when they are through.
-            reason = self._launcher.ended(worker.slot) if worker.line is None else None
+            reason = self._ended(worker, now)
             if reason is not None:
                 self._lost(worker, worker.reason or reason)
             elif worker.state is State.ENDING and now - worker.heard > _ENDING_SECONDS:
@@ -250,6 +253,19 @@ class Coordinator:
             elif self._hangs(worker, now):
                 worker.reason = f"it said nothing for {now - worker.heard:.0f} seconds"
                 self._tell_off(worker)
+
+    def _ended(self, worker: Worker, now: float) -> str | None:
+        """Why a worker's process is no longer there, once all that it said was heard."""
+        reason = self._launcher.ended(worker.slot)
+        if reason is None or worker.line is None:
+            return reason
+        # Its line says when its last words are through; a process that it forked may keep it open.
+        worker.gone = worker.gone or now
+        if now - worker.gone < _LAST_WORDS_SECONDS:
+            return None
+        self._hub.drop(worker.line)
+        worker.line = None
+        return reason
 
     def _hangs(self, worker: Worker, now: float) -> bool:
         waiting = worker.state in (State.IDLE, State.ENDING)
@@ -295,13 +311,19 @@ class Coordinator:
         for worker in self._workers:
             if worker.state is not State.IDLE:
                 continue
-            others = any(each.works for each in self._workers if each is not worker)
+            others = any(self._is_here(each) for each in self._workers if each is not worker)
             job = self._queue.take(worker.slot, others=others)
             if job is not None:
                 self._give(worker, job, self._folder)
 
+    def _is_here(self, worker: Worker) -> bool:
+        """Whether a worker will take a video before long: one without a place may never come."""
+        waits = worker.state in (State.STARTING, State.ENDING)
+        return worker.works and not (waits and self._launcher.coming(worker.slot))
+
     def _give(self, worker: Worker, job: Job, folder: RunFolder) -> None:
         worker.job, worker.state, worker.heard = job, State.BUSY, time.monotonic()
+        worker.stage, worker.done, worker.total = "", 0, 0
         self._send(
             worker,
             "job",

@@ -36,6 +36,7 @@ class Worker:
         heard: when it was last heard of (`time.monotonic`).
         ends: how often it ended since it last finished a video.
         reason: why it is ending, where that is known before it has.
+        gone: since when its process is known to have ended, while its line is still open.
     """
 
     slot: int
@@ -50,6 +51,7 @@ class Worker:
     heard: float = 0.0
     ends: int = 0
     reason: str | None = None
+    gone: float | None = None
 
     @property
     def works(self) -> bool:

@@ -165,6 +165,12 @@ def from_sample(sample: Sample) -> dict[str, Any]:
     Raises:
         UsageError: it holds what is no plain data.
     """
+    if type(sample) is not Sample:
+        raise UsageError(
+            f"The sample '{sample.id}' is a {type(sample).__name__}, and only a plain "
+            "retake.Sample can be sent to a worker.",
+            hint="What a benchmark needs besides goes into its `details`; or --workers 1.",
+        )
     data = {field.name: getattr(sample, field.name) for field in attrs.fields(Sample)}
     data["video"] = str(sample.video)
     try:

@@ -14,6 +14,7 @@ from retake import api
 from retake.core import config as options
 from retake.core.benchmark import Sample
 from retake.core.config import PartOptions, RunConfig
+from retake.core.errors import PartError
 from retake.core.memory import VideoMemory
 from retake.core.plain import plain
 from retake.core.provenance import versions
@@ -25,6 +26,10 @@ from retake.evaluation.records import Failure, SampleRecord, to_plain
 from retake.evaluation.running import Run
 from retake.evaluation.scale.messages import About, Task
 from retake.loading import make_part
+
+
+# What the errors of accelerators begin with, whatever their class.
+_OF_DEVICE = ("CUDA error", "CUDA driver error", "HIP error", "NPU ", "ACL ")
 
 
 class Sender(Protocol):
@@ -113,11 +118,18 @@ class Working:
 
         Raises:
             RetakeError: what is wrong with more than this video.
+            RuntimeError: the device fails.
         """
         failed: list[Failure] = []
         keeping = FarFolder(self._sender, self._task, answered)
         run = Run(keeping, self._benchmark, on_failure=failed.append)
-        run.answer(self._model, samples[0].video, samples, self._sender.progress)
+        try:
+            run.answer(self._model, samples[0].video, samples, self._sender.progress)
+        except PartError as error:
+            # A device that fails says so late, wherever the code is by then: no fault of the part.
+            if error.__cause__ is not None and _is_of_device(error.__cause__):
+                raise error.__cause__ from error
+            raise
         if failed:
             self._tidy()
 
@@ -127,6 +139,14 @@ class Working:
         device = self._model.backend.device.type
         if device != "cpu":
             torch.get_device_module(device).empty_cache()
+
+
+def _is_of_device(error: BaseException) -> bool:
+    """Whether an accelerator, and no code, is at fault."""
+    kind = getattr(torch, "AcceleratorError", None)
+    if kind is not None and isinstance(error, kind):
+        return True
+    return isinstance(error, RuntimeError) and str(error).startswith(_OF_DEVICE)
 
 
 def _task(data: Mapping[str, Any]) -> Task:
