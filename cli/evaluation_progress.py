@@ -162,10 +162,13 @@ class Shown(Bars):
 
     def _now_and_then(self) -> None:
         """Off a terminal, a line where the last one is some time ago."""
-        if self.shown or self._folder is None or time.monotonic() < self._line_at:
+        if self.shown or time.monotonic() < self._line_at:
             return
-        self._line_at = time.monotonic() + LINE_SECONDS
-        self.say(" · ".join(part for part in (self._pace.line, self._crew) if part))
+        # Before a first worker is ready there is no folder, and only the crew to speak of.
+        parts = (self._pace.line if self._folder is not None else "", self._crew)
+        if any(parts):
+            self._line_at = time.monotonic() + LINE_SECONDS
+            self.say(" · ".join(part for part in parts if part))
 
 
 def _line(worker: "Worker") -> tuple[str, ...]:

@@ -58,6 +58,20 @@ def test_lines_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "left" in second
 
 
+def test_a_line_before_anybody_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off a terminal: what workers are doing is said also while there is no folder yet."""
+    moment = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: moment[0])
+    out = io.StringIO()
+    shown = Shown(Console(file=out, width=200), None)
+    moment[0] = 61.0
+    shown.told("load", 1, 2)
+    assert out.getvalue() == ""
+    shown.crew([Worker(0), Worker(1, State.LOADING)])
+    shown.crew([Worker(0), Worker(1, State.LOADING)])
+    assert out.getvalue() == "workers: 1 starting, 1 loading\n"
+
+
 def test_a_line_a_worker_on_a_terminal() -> None:
     """Which video, which stage, how far; of very many workers only some."""
     out = io.StringIO()

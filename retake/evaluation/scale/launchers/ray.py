@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 from typing import Any
 
@@ -13,6 +14,9 @@ from retake.evaluation.scale.wire import Place
 
 # What Ray calls the devices of a backend.
 _RESOURCES = {"cuda": "GPU", "npu": "NPU"}
+# Ray colours what it quotes, and ends with the error that it quotes, as Python does.
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
+_BEHIND = re.compile(r"[\w.]*(Error|Exception)\b")
 
 
 class RayLauncher(KeptLauncher):
@@ -34,6 +38,7 @@ class RayLauncher(KeptLauncher):
     def __init__(self, workers: int | None, address: str | None, config: RunConfig) -> None:
         self._ray = _import_ray()
         self._actors: dict[int, Any] = {}
+        self._keeping: dict[int, Any] = {}  # Ray's references to what actors do, by slot
         self._begin(workers, address)
         try:
             self._claim, count = self._room(workers, config)
@@ -46,13 +51,39 @@ class RayLauncher(KeptLauncher):
 
     def revive(self, slot: int) -> bool:
         actor = self._ray.remote(max_restarts=0, **self._claim)(_Keeper).remote()
-        actor.keep.remote(self.control.text, slot)
+        self._keeping[slot] = actor.keep.remote(self.control.text, slot)
         self._actors[slot] = actor
         return True
+
+    def start(self, slot: int, place: Place) -> None:
+        if slot not in self._hosts and self._failed(slot) is not None:
+            self.revive(slot)  # nothing comes of the actor that there is
+        super().start(slot, place)
+
+    def ended(self, slot: int) -> str | None:
+        found = super().ended(slot)
+        if found is None and slot in self._wanted:
+            found = self._failed(slot)
+            if found is not None:
+                del self._wanted[slot]
+                self._ended[slot] = found
+        return found
+
+    def _failed(self, slot: int) -> str | None:
+        """Why an actor that is not there will not come; None while it still may."""
+        done, _ = self._ray.wait([self._keeping[slot]], timeout=0)
+        if not done:
+            return None
+        try:
+            said = self._ray.get(done[0])
+        except Exception as error:  # noqa: BLE001 - whatever Ray has to say of it
+            return f"Ray could not start it: {_words(error)}"
+        return said or "its place never came"
 
     def close(self) -> None:
         super().close()
         self._actors.clear()
+        self._keeping.clear()
         self._ray.shutdown()
 
     def _begin(self, workers: int | None, address: str | None) -> None:
@@ -68,9 +99,8 @@ class RayLauncher(KeptLauncher):
         try:
             self._ray.init(address=address, log_to_driver=False, logging_level="error", **own)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise WorkerError(
-                f"The Ray cluster '{address}' cannot be reached: {first}",
+                f"The Ray cluster '{address}' cannot be reached: {_words(error)}",
                 hint="`ray status` says whether there is one here; without --ray-address this "
                 "machine is used alone.",
             ) from error
@@ -113,10 +143,22 @@ class RayLauncher(KeptLauncher):
 class _Keeper:
     """The actor."""
 
-    def keep(self, control: str, slot: int) -> None:
-        """Keep a worker until the launcher is gone."""
-        with contextlib.suppress(WorkerError):
+    def keep(self, control: str, slot: int) -> str | None:
+        """Keep a worker until the launcher is gone; why it could not be kept."""
+        try:
             keep(Place.parse(control), slot, {})
+        except WorkerError as error:
+            return error.message
+        return None
+
+
+def _words(error: Exception) -> str:
+    """The first line of an error, and the last one where that is the error behind it."""
+    lines = [line.strip() for line in _COLOURS.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    behind = len(lines) > 1 and _BEHIND.match(lines[-1])
+    return f"{lines[0].rstrip('.:')}: {lines[-1]}" if behind else lines[0]
 
 
 def _import_ray() -> Any:
