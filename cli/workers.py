@@ -100,9 +100,13 @@ class Crew:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        self._stack.close()
+        # A launcher waits for who is late only where all went well.
+        self._stack.__exit__(kind, error, trace)
 
     def is_helper(self) -> bool:
         """Whether another process writes, and this one only kept a worker for it until now.
