@@ -153,7 +153,7 @@ class Hub:
 
 def _listen(host: str) -> Listener:
     reason: OSError | None = None
-    for address in (host, "0.0.0.0"):
+    for address in ("0.0.0.0",) if _misleads(host) else (host, "0.0.0.0"):
         try:
             return Listener((address, 0), family="AF_INET", backlog=_BACKLOG)
         except OSError as error:
@@ -162,3 +162,13 @@ def _listen(host: str) -> Listener:
         f"Cannot listen for workers as '{host}': {reason and reason.strerror}.",
         hint="Is that a name or an address of this machine?",
     )
+
+
+def _misleads(host: str) -> bool:
+    """Whether a name is this machine's only to itself: some systems have it as 127.0.1.1."""
+    if host == "localhost" or host.startswith("127."):
+        return False
+    try:
+        return socket.gethostbyname(host).startswith("127.")
+    except OSError:
+        return False

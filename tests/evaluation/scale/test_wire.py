@@ -87,6 +87,24 @@ def test_who_says_nothing_holds_nobody_up(hub: Hub) -> None:
         line.close()
 
 
+@pytest.mark.parametrize(
+    ("host", "resolved", "bound"),
+    [
+        ("node-1", "127.0.1.1", "0.0.0.0"),
+        ("localhost", "127.0.0.1", "127.0.0.1"),
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_a_name_that_leads_only_here(
+    monkeypatch: pytest.MonkeyPatch, host: str, resolved: str, bound: str
+) -> None:
+    """Where this machine's name is one of its loopback addresses, others reach it all the same."""
+    monkeypatch.setattr(socket, "gethostbyname", lambda name: resolved)
+    with Hub(host) as hub:
+        assert hub._listener.address[0] == bound
+        assert hub.place.host == host
+
+
 @pytest.mark.parametrize("raw", [b"no json", b"[1]", b"{}", b'{"kind": 1}', b"\xff\xfe"])
 def test_what_is_no_message_ends_the_line(hub: Hub, raw: bytes) -> None:
     """It is not guessed what was meant."""
