@@ -9,19 +9,20 @@ import contextlib
 import queue
 import socket
 import threading
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
+import time
+from multiprocessing.connection import Connection, Listener
 from types import TracebackType
 from typing import Any, Self
 
 import attrs
 
 from retake.core.errors import WorkerError
-from retake.evaluation.scale.wire import Line, LineLostError, Place, new_key, set_seconds
+from retake.evaluation.scale.strangers import Strangers
+from retake.evaluation.scale.wire import Line, LineLostError, Place, new_key
 
-# Seconds in which who connects must have shown that they know the key.
-_PATIENCE = 30
 _BACKLOG = 512
+# Seconds until it is tried again to accept who connects, where the system refused.
+_REFUSED = 0.1
 
 
 @attrs.frozen
@@ -55,6 +56,7 @@ class Hub:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._lines: dict[int, Line] = {}
         self._lock = threading.Lock()
+        self._strangers = Strangers()
         self._count = 0
         self._closed = False
         self._door = threading.Thread(target=self._accept, daemon=True)
@@ -102,6 +104,7 @@ class Hub:
         with self._lock:
             self._closed = True
             numbers = list(self._lines)
+        self._strangers.close()
         for number in numbers:
             self.drop(number)
         # Closing a listener does not wake who waits at it; a call does.
@@ -119,21 +122,22 @@ class Hub:
             except OSError:
                 if self._closed:
                     return
-                continue  # it was gone before it was there
+                # It was gone before it was there, or there are too many open files.
+                time.sleep(_REFUSED)
+                continue
             if self._closed:
                 connection.close()
                 return
+            self._strangers.enter(connection)
             threading.Thread(target=self._hear, args=(connection,), daemon=True).start()
 
     def _hear(self, connection: "Connection[Any, Any]") -> None:
         """All that one line says, once it has shown that it knows the key."""
         try:
-            set_seconds(connection, "SO_RCVTIMEO", _PATIENCE)
-            deliver_challenge(connection, self.place.key)
-            answer_challenge(connection, self.place.key)
-            set_seconds(connection, "SO_RCVTIMEO", 0)
-            line = Line(connection)
-        except (OSError, EOFError, AuthenticationError):
+            line = Line(connection) if self._strangers.knows(connection, self.place.key) else None
+        except OSError:
+            line = None
+        if line is None:
             connection.close()
             return
         with self._lock:

@@ -87,6 +87,62 @@ def test_who_says_nothing_holds_nobody_up(hub: Hub) -> None:
         line.close()
 
 
+def test_strangers_are_few_and_do_not_stay(hub: Hub) -> None:
+    """Many that say nothing use nothing up: the oldest make room for who knows the key."""
+    hub._strangers._moment = 0.2
+    before = threading.active_count()
+    address = (hub.place.host, hub.place.port)
+    strangers = [socket.create_connection(address) for _ in range(100)]
+    try:
+        line = connect(hub.place)
+        line.send("hello")
+        assert [event.message for event in _heard(hub, 1)] == [{"kind": "hello"}]
+        # A thread that asks and one that minds the time for each, and that of the line.
+        assert threading.active_count() - before <= 2 * 64 + 1
+        strangers[0].settimeout(20)
+        assert b"CHALLENGE" in strangers[0].recv(1000)
+        assert strangers[0].recv(1000) == b""
+        line.close()
+    finally:
+        for each in strangers:
+            each.close()
+
+
+def test_an_answer_in_small_pieces_is_late(hub: Hub) -> None:
+    """There is one deadline for all of it."""
+    hub._strangers._seconds = 0.5
+    with socket.create_connection((hub.place.host, hub.place.port), timeout=20) as stranger:
+        assert b"CHALLENGE" in stranger.recv(1000)
+        stranger.sendall(b"\0\0\0\xc8")  # so many bytes will follow
+        began = time.monotonic()
+        with pytest.raises(OSError):  # noqa: PT011 - the system has several for it
+            _drip(stranger)
+        assert time.monotonic() - began < 8
+
+
+def _drip(stranger: socket.socket) -> None:
+    for _ in range(199):
+        stranger.sendall(b"x")
+        time.sleep(0.05)
+
+
+def test_many_that_know_the_key(hub: Hub) -> None:
+    """All are heard, however many come at once."""
+    lines: list[Line] = []
+    threads = [
+        threading.Thread(target=lambda: lines.append(connect(hub.place))) for _ in range(150)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    for line in lines:
+        line.send("hello")
+    assert len(lines) == len(_heard(hub, 150)) == 150
+    for line in lines:
+        line.close()
+
+
 @pytest.mark.parametrize(
     ("host", "resolved", "bound"),
     [
