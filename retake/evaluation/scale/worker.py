@@ -3,12 +3,14 @@
 The idea: it knows no run's folder. Passes, samples and failures go to the process that writes, and
 nothing further is asked until that has them on the disk. A thread of its own listens meanwhile, so
 that the worker ends at once when it is told to, or when the other end or its keeper is gone, also
-in the middle of a computation.
+in the middle of a computation. On Linux the system sees to the last also where no thread of
+the worker runs: one that is stopped, or in code that does not let go of the interpreter.
 
 Started as `python -m retake.evaluation.scale.worker SLOT`, with the place on the first line of its
 standard input, which stays open for as long as the worker is wanted.
 """
 
+import ctypes
 import os
 import platform
 import queue
@@ -24,6 +26,8 @@ from retake.evaluation.scale.wire import PROTOCOL, Line, LineLostError, Place, c
 
 # Seconds between two messages about how far a stage is.
 _PROGRESS_SECONDS = 0.5
+# PR_SET_PDEATHSIG of <linux/prctl.h>.
+_SET_DEATH_SIGNAL = 1
 #: Makes what answers: as `working.Working`.
 Load = Callable[[Mapping[str, Any], "Worker"], Any]
 #: Exit codes: nobody wants it any more; it was never wanted; something unexpected happened.
@@ -140,8 +144,20 @@ def _end_with_keeper() -> None:
     leave(ABANDONED)
 
 
+def _be_killed_with_keeper() -> None:
+    """Have Linux kill this process when whoever started it is gone, also where no thread runs."""
+    if sys.platform != "linux":
+        return
+    keeper = os.getppid()
+    # Where the system refuses, the end of the pipe is the only sign.
+    ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != keeper:
+        leave(ABANDONED)
+
+
 def main(words: Sequence[str], load: Load | None = None) -> int:
     """The process of a worker; `load` as in `Worker`."""
+    _be_killed_with_keeper()
     # Ctrl-C reaches all processes of a terminal; the one that writes decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     place = Place.parse(sys.stdin.readline())
