@@ -1,5 +1,6 @@
 """The options that say who does the work, and the launcher that they ask for."""
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
@@ -28,6 +29,13 @@ def _count(_: click.Context, param: click.Parameter, value: str | None) -> int |
     return int(str(value))
 
 
+def _seconds(_: click.Context, param: click.Parameter, value: float) -> float:
+    """A time, which is compared with others: all compare false with what is no number."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number of seconds.", param=param)
+    return value
+
+
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     section_option(
         "--workers",
@@ -54,7 +62,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     section_option(
         "--hang-timeout",
         section="Workers",
-        type=click.FloatRange(min=0, min_open=True),
+        type=click.FloatRange(min=5),
+        callback=_seconds,
         default=HANG_TIMEOUT,
         show_default=True,
         metavar="SECONDS",

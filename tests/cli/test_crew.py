@@ -1,5 +1,6 @@
 """Who does the work: how the launcher is left."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ from retake_cli.workers import Crew
 from retake.core.config import RunConfig
 from retake.core.errors import WorkerError
 from retake.evaluation.scale.launchers import torchrun
+from tests.cli.conftest import Run
 
 
 class Rank:
@@ -47,3 +49,15 @@ def test_what_went_wrong_reaches_the_launcher(
         with pytest.raises(type(error)):
             work()
     assert Rank.left == [error]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [("nan", "nan is no number of seconds"), ("0.1", "x>=5"), ("-1", "x>=5"), ("soon", "'soon'")],
+)
+def test_how_long_a_worker_may_be_silent(retake: Run, given: str, says: str) -> None:
+    """What would count all workers as lost at once, or none ever, is refused."""
+    result = retake("eval", "scenes", "-o", "run", "--hang-timeout", given)
+    assert result.code == 2
+    assert says in result.err
+    assert not Path("run").exists()
