@@ -102,7 +102,8 @@ class RayLauncher(KeptLauncher):
             raise WorkerError(
                 f"The Ray cluster '{address}' cannot be reached: {_words(error)}",
                 hint="`ray status` says whether there is one here; without --ray-address this "
-                "machine is used alone.",
+                "machine is used alone. Where the cluster asks for a token, RAY_AUTH_MODE=token "
+                "must be set here too.",
             ) from error
         finally:
             # Ray would end this process in its own way.
