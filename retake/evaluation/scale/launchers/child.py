@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 
+from retake.evaluation.scale.launchers.log import Log
 from retake.evaluation.scale.wire import Place
 
 # The end of what a worker wrote is looked at for its last words.
@@ -33,12 +33,12 @@ class Child:
         self, place: Place, slot: int, environment: Mapping[str, str], module: str = MODULE
     ) -> None:
         self._killed = False
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
+        self._log = Log()
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(slot)],
             stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=self._log,
+            stdout=self._log.fileno(),
+            stderr=self._log.fileno(),
             env={**_alone(os.environ), **environment},
         )
         pipe = self._process.stdin
@@ -71,10 +71,7 @@ class Child:
 
     def last_words(self) -> str:
         """The last line that it wrote."""
-        end = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, end - _LAST_BYTES))
-        lines = self._log.read().decode("utf-8", "replace").split("\n")
-        self._log.seek(0, os.SEEK_END)
+        lines = self._log.end(_LAST_BYTES).decode("utf-8", "replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def kill(self) -> None:
