@@ -27,7 +27,6 @@ from retake.evaluation.running import Run
 from retake.evaluation.scale.messages import About, Task
 from retake.loading import make_part
 
-
 # What the errors of accelerators begin with, whatever their class.
 _OF_DEVICE = ("CUDA error", "CUDA driver error", "HIP error", "NPU ", "ACL ")
 

@@ -1,15 +1,32 @@
 """Runs of the benchmark in `essays.py`, as `retake eval` would have left them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from retake.evaluation.records import BenchmarkRecord, RunRecords
+from retake.evaluation.judging.judging import Asked, Judged, judge_run
+from retake.evaluation.judging.records import Judge
+from retake.evaluation.records import BenchmarkRecord, RunRecords, read_run
 from tests.evaluation import made
 from tests.evaluation.judging.essays import Essays
+from tests.evaluation.judging.server import Server
 
 BENCHMARK = f"{Path(__file__).with_name('essays.py')}:Essays"
+
+JUDGE = Judge("judge")
+#: The samples of `essays_run` that are for a judge.
+ESSAYS = ["q000", "q001", "q002", "q004", "q005", "q006", "q008", "q009", "q010"]
+
+Serve = Callable[..., Server]
+Quickly = Callable[..., Asked]
+
+
+def judged(folder: Path, asked: Asked, benchmark: Essays | None = None, **more: Any) -> Judged:
+    """Judge a run."""
+    judge = more.pop("judge", JUDGE)
+    return judge_run(read_run(folder), benchmark or Essays(), judge, asked, **more)
 
 
 def essays_run(

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,21 @@ from retake.evaluation.judging.asking import IN_A_ROW
 from retake.evaluation.judging.connection import LONGEST_BODY, client, is_openai
 from retake.evaluation.judging.errors import JudgeError
 from retake.evaluation.judging.judging import Asked, Judged, judge_run
-from retake.evaluation.judging.records import Judge, read_judge_failures, read_judgements
+from retake.evaluation.judging.records import read_judge_failures, read_judgements
 from retake.evaluation.judging.secret import Secret, key_from
 from retake.evaluation.records import read_run
 from tests.evaluation.judging.conftest import KEY
 from tests.evaluation.judging.essays import Essays
-from tests.evaluation.judging.runs import essays_run
+from tests.evaluation.judging.runs import JUDGE, Quickly, Serve, essays_run
 from tests.evaluation.judging.server import (
     GOOD,
     Answered,
     Request,
-    Server,
     in_turn,
     refuses,
     says,
     sends,
 )
-
-JUDGE = Judge("judge")
-
-Serve = Callable[..., Server]
-Quickly = Callable[..., Asked]
 
 pytestmark = pytest.mark.usefixtures("key")
 
