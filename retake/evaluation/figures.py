@@ -105,7 +105,7 @@ class _Intervals:
 
     def drawn(self, seed: int) -> tuple[dict[str, list[float]], str | None]:
         """What each metric comes to over resampled videos, and what was wrong with any draw."""
-        videos, values, trouble = self._videos, dict[str, list[float]](), None
+        videos, values = self._videos, dict[str, list[float]]()
         times = max(_LEAST, min(_MOST, _WORK // sum(map(len, videos))))
         random = np.random.default_rng(seed)
         for _ in range(times if len(videos) > 1 else 0):
@@ -116,7 +116,7 @@ class _Intervals:
                 return {}, f"no intervals: {error.message}"
             for name, value in found.items():
                 values.setdefault(name, []).append(value)
-        return values, trouble
+        return values, None
 
     def interval(self, name: str, drawn: Sequence[float]) -> dict[str, float | None]:
         """The interval of a metric."""
