@@ -119,7 +119,8 @@ class PretendedLauncher(Launcher):
 
     def kill(self, slot: int) -> None:
         self.killed[slot] += 1
-        self.lines[slot].close()
+        if slot in self.lines:
+            self.lines[slot].close()
 
     def close(self) -> None:
         for thread in self.threads.values():
@@ -128,7 +129,11 @@ class PretendedLauncher(Launcher):
         assert not self.failed
 
     def _live(self, slot: int, place: Place, life: Life) -> None:
-        line = self.lines[slot] = connect(place)
+        try:
+            line = self.lines[slot] = connect(place)
+        except LineLostError:
+            # Started again as the others ended the run: nobody listens any more.
+            return
         try:
             life(Pretended(line, slot))
         except LineLostError:
