@@ -1,6 +1,6 @@
-"""From presets, files and flags to one checked configuration.
+"""From flags to one checked configuration, over presets and files.
 
-Later layers win key by key: defaults, then the preset, then the files in order, then flags.
+How layers lie over each other is `retake/layering.py`'s; flags are the last of them.
 Importing this module imports torch.
 """
 
@@ -10,13 +10,12 @@ from typing import Any
 
 import yaml
 
-from retake import presets
-from retake.core.config import RunConfig, merge, read_yaml, set_path, structure
+from retake.core.config import RunConfig, set_path
 from retake.core.config import unstructure as as_data
 from retake.core.errors import UsageError
 from retake.core.references import key_value, parse_part
-
-_LIMITS = ("budget", "keep_ratio")
+from retake.layering import LIMITS, layered
+from retake.layering import over as layered_over
 
 
 def resolve(
@@ -42,17 +41,8 @@ def resolve(
     Raises:
         UsageError: an unknown name or key, or a value that is not allowed.
     """
-    layers: list[tuple[str, dict[str, Any]]] = []
-    if preset is not None:
-        layers.append((f"the preset {preset}", presets.load(preset)))
-    layers += [(f"'{path}'", read_yaml(path)) for path in files]
-    values: dict[str, Any] = dict(defaults or {})
-    for source, layer in layers:
-        layer = _with_part_names(layer)
-        _check_alone(layer, source)
-        values = _over(values, layer)
-    values = _over(values, _given(flags, parts or {}, settings))
-    return structure(RunConfig, _with_default_names(values), "configuration key")
+    values = _given(flags, parts or {}, settings)
+    return layered(preset=preset, files=files, values=values, defaults=defaults)
 
 
 def over(
@@ -63,8 +53,7 @@ def over(
     Raises:
         UsageError: an unknown key, or a value that is not allowed.
     """
-    values = _over(as_data(base), _given(flags, {}, settings))
-    return structure(RunConfig, values, "configuration key")
+    return layered_over(base, _given(flags, {}, settings))
 
 
 def to_yaml(config: RunConfig) -> str:
@@ -82,7 +71,7 @@ def _given(
     for path, value in flags:
         set_path(values, path, value)
     prefill = values.get("prefill", {})
-    if all(name in prefill for name in _LIMITS):
+    if all(name in prefill for name in LIMITS):
         raise UsageError("--budget and --keep-ratio exclude each other; give one of them.")
     for kind, (reference, pairs) in parts.items():
         if reference is not None:
@@ -92,44 +81,4 @@ def _given(
             values.setdefault(kind, {}).setdefault("options", {})[key] = value
     for setting in settings:
         set_path(values, *key_value(setting, "--set"))
-    return _with_part_names(values)
-
-
-def _over(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
-    """A layer over those before it; a budget replaces a keep_ratio, and the other way round."""
-    limits = layer.get("prefill")
-    if isinstance(limits, Mapping):
-        given = [name for name in _LIMITS if limits.get(name) is not None]
-        if len(given) == 1:
-            other = _LIMITS[1 - _LIMITS.index(given[0])]
-            layer = {**layer, "prefill": {other: None, **limits}}
-    return merge(base, layer)
-
-
-def _with_part_names(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts given as plain text ("selector: dpselect") in their long form."""
-    return {
-        key: parse_part(value)
-        if key in ("selector", "compressor") and isinstance(value, str)
-        else value
-        for key, value in layer.items()
-    }
-
-
-def _with_default_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Options given without a part's name are those of the default part."""
-    default = RunConfig()
-    named = {
-        kind: {"name": getattr(default, kind).name, **values[kind]}
-        for kind in ("selector", "compressor")
-        if isinstance(values.get(kind), Mapping)
-    }
-    return {**values, **named}
-
-
-def _check_alone(layer: Mapping[str, Any], source: str) -> None:
-    """Refuse a wrong key where it stands, so that the message can name the file."""
-    try:
-        structure(RunConfig, _with_default_names(layer), "configuration key")
-    except UsageError as error:
-        raise UsageError(f"In {source}: {error.message}", hint=error.hint) from error
+    return values

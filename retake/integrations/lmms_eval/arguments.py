@@ -4,14 +4,12 @@ Every key of a run's configuration is a model argument: by its path ("video.fps"
 sections below, by its name alone ("fps").
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import attrs
 import torch
-from retake_cli import configuration  # type: ignore[import-not-found]
 
 from retake.core.config import (
     GenerateOptions,
@@ -20,12 +18,14 @@ from retake.core.config import (
     RunConfig,
     VideoOptions,
     parse_value,
+    set_path,
 )
 from retake.core.errors import UsageError, unknown_name
+from retake.core.references import parse_part
+from retake.layering import LIMITS, PARTS, layered
 
 OnBadVideo = Literal["error", "empty"]
 
-_PARTS = ("selector", "compressor")
 _SECTIONS = {"model": ModelOptions, "video": VideoOptions, "prefill": PrefillOptions}
 #: Names alone, and the paths that they stand for.
 NAMES = {
@@ -77,14 +77,15 @@ def read_arguments(given: Mapping[str, Any]) -> Arguments:
     values = {key: _plain(key, value) for key, value in given.items()}
     device = _device(values.pop("device", None))
     own = {key: values.pop(key) for key in _OWN if key in values}
-    parts: dict[str, tuple[str | None, list[str]]] = {kind: (None, []) for kind in _PARTS}
+    named: dict[str, Any] = {}
+    options: dict[str, dict[str, Any]] = {}
     flags: dict[str, Any] = {}
     for key, value in values.items():
-        if key in _PARTS:
-            parts[key] = (str(value), parts[key][1])
-        elif _option_of(key) is not None:
-            kind, option = key.split(".options.", 1)
-            parts[kind][1].append(f"{option}={json.dumps(value)}")
+        if key in PARTS:
+            named[key] = parse_part(str(value))
+        elif (found := _option_of(key)) is not None:
+            kind, option = found
+            options.setdefault(kind, {})[option] = value
         else:
             path = _path(key)
             if path in flags:
@@ -95,13 +96,12 @@ def read_arguments(given: Mapping[str, Any]) -> Arguments:
             f"The device is {device}, the backend '{flags['model.backend']}'.",
             hint="Give one of them.",
         )
-    if "prefill.budget" in flags and "prefill.keep_ratio" in flags:
+    if all(f"prefill.{name}" in flags for name in LIMITS):
         raise UsageError("budget and keep_ratio exclude each other; give one of them.")
-    config: RunConfig = configuration.resolve(
+    config = layered(
         preset=own.get("preset"),
         files=_files(own.get("config")),
-        flags=flags.items(),
-        parts=parts,
+        values=_nested(flags, named, options),
     )
     return Arguments(
         config,
@@ -123,10 +123,25 @@ def _plain(key: str, value: Any) -> Any:
     return parse_value(text) if text[:1] in ("{", "[", "~") or text == "null" else text
 
 
-def _option_of(key: str) -> str | None:
-    """The option of a selector or compressor that a path leads to."""
-    kind, found, option = key.partition(".options.")
-    return option if found and kind in _PARTS else None
+def _option_of(key: str) -> tuple[str, str] | None:
+    """The selector or compressor, and the option of it, that a path leads to."""
+    kind, _, option = key.partition(".options.")
+    return (kind, option) if option and kind in PARTS else None
+
+
+def _nested(
+    flags: Mapping[str, Any],
+    named: Mapping[str, dict[str, Any]],
+    options: Mapping[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """What was given, nested as a configuration file has it."""
+    values: dict[str, Any] = dict(named)
+    for path, value in flags.items():
+        set_path(values, path, value)
+    for kind, given in options.items():
+        part = values.get(kind, {})
+        values[kind] = {**part, "options": {**part.get("options", {}), **given}}
+    return values
 
 
 def _path(key: str) -> str:
@@ -141,7 +156,7 @@ def _path(key: str) -> str:
         return NAMES[key]
     if "." in key and section in _SECTIONS:
         return key
-    raise unknown_name("model argument", key, [*NAMES, *_PARTS, *_OWN])
+    raise unknown_name("model argument", key, [*NAMES, *PARTS, *_OWN])
 
 
 def _device(given: Any) -> torch.device | None:
