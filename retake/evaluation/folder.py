@@ -163,6 +163,18 @@ class RunFolder:
         self._journal(records.SAMPLES).append(records.to_plain(sample), sync=sync)
         self._answered.add(sample.id)
 
+    def add_samples(self, samples: Sequence[SampleRecord]) -> None:
+        """Note answered questions and bring them to the disk together.
+
+        Whatever ends the process between them leaves a run with the first of them.
+
+        Raises:
+            RunFolderError: as `add_sample`.
+        """
+        for sample in samples:
+            self.add_sample(sample, sync=False)
+        self._journal(records.SAMPLES).sync()
+
     def add_failure(self, video: Path, samples: Sequence[str], reason: str) -> Failure:
         """Note that samples could not be answered.
 

@@ -35,8 +35,8 @@ class Keeping(Protocol):
     def add_video(self, video: Path, question: str | None, memory: VideoMemory) -> int:
         """Note a pass over a video; the number by which its samples refer to it."""
 
-    def add_sample(self, sample: SampleRecord) -> None:
-        """Note an answered question."""
+    def add_samples(self, samples: Sequence[SampleRecord]) -> None:
+        """Note the questions of a batch, answered together."""
 
     def add_failure(self, video: Path, samples: Sequence[str], reason: str) -> Failure:
         """Note that samples could not be answered."""

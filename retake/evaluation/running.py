@@ -185,10 +185,15 @@ class Run:
         """Ask a batch as a whole, since rows of a batch round together; note what is new."""
         prompts = [each.prompt for each in asked]
         answers = model.ask_many(prompts, memory, batch=len(prompts))
-        for each, answer in zip(asked, answers, strict=True):
-            if self._left([each]):
-                record = self._record(each, watch, answer)
-                self.keeping.add_sample(record)
+        found: list[SampleRecord] = []
+        try:
+            for each, answer in zip(asked, answers, strict=True):
+                if self._left([each]):
+                    found.append(self._record(each, watch, answer))
+        finally:
+            # An answer that cannot be marked takes none of those before it with it.
+            self.keeping.add_samples(found)
+            for record in found:
                 self._on_sample(record)
 
     def _record(self, asked: Asked, watch: int, answer: Answer) -> SampleRecord:

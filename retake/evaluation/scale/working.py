@@ -61,10 +61,11 @@ class FarFolder:
         number: int = self._sender.hand_over("watch", record=plain(record))["watch"]
         return number
 
-    def add_sample(self, sample: SampleRecord) -> None:
-        """Have an answered question noted."""
-        self._sender.hand_over("sample", record=plain(to_plain(sample)))
-        self._answered.add(sample.id)
+    def add_samples(self, samples: Sequence[SampleRecord]) -> None:
+        """Have answered questions noted."""
+        for sample in samples:
+            self._sender.hand_over("sample", record=plain(to_plain(sample)))
+            self._answered.add(sample.id)
 
     def add_failure(self, video: Path, samples: Sequence[str], reason: str) -> Failure:
         """Say why samples cannot be answered here; whether another tries is not decided here."""
