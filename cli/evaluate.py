@@ -1,11 +1,11 @@
 """`retake eval`: answer a benchmark's questions, and keep every answer as soon as it is there."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from .benchmarks import benchmark_and_folder, defaults, named_benchmark
 from .options import (
     FLAGS,
     SectionCommand,
@@ -15,9 +15,6 @@ from .options import (
     section_option,
 )
 from .workers import Crew, worker_options
-
-if TYPE_CHECKING:
-    from retake.core.benchmark import Benchmark
 
 
 @click.command("eval", cls=SectionCommand)
@@ -112,7 +109,7 @@ def command(
     from .evaluation_progress import Shown, evaluation_progress
     from .steps import configure, from_anywhere
 
-    named = find_benchmark(benchmark, given["benchmark_option"]) if benchmark else None
+    named = named_benchmark(benchmark, given["benchmark_option"])
     config = from_anywhere(configure(given, defaults(named)))
     # Whatever is wrong with it should not wait for videos that are made, or a model.
     resolved = api.resolve(config)
@@ -122,16 +119,12 @@ def command(
     with Crew(resolved, workers, launcher, ray_address, hang_timeout) as crew:
         if crew.is_helper():
             return
-        if named is None:
-            raise no_benchmark()
-        if output is None:
-            raise click.UsageError("Missing option '-o FOLDER': where the run is kept.")
-        folder = output.expanduser()
+        chosen, folder = benchmark_and_folder(named, output, "run")
         check_place(folder, resume=resume)
         with evaluation_progress(Shown) as shown:
             found = Evaluation(
                 folder=folder,
-                benchmark=named,
+                benchmark=chosen,
                 config=config,
                 resolved=resolved,
                 limit=limit,
@@ -140,43 +133,10 @@ def command(
                 resume=resume,
                 fail_fast=fail_fast,
             ).run(crew, shown)
-    results = write_results(found, named[1])
+    results = write_results(found, chosen[1])
     if as_json:
         print_json(evaluation_report.document(found, results))
     else:
         evaluation_report.show(found, results, stdout())
     if found.failures:
         raise click.exceptions.Exit(1)
-
-
-def defaults(named: "tuple[str, Benchmark] | None") -> dict[str, Any]:
-    """What stands below presets, files and flags: how long a benchmark's answers may be."""
-    from retake.core.benchmark import ANSWER_TOKENS
-
-    tokens = named[1].answer_tokens if named else ANSWER_TOKENS
-    return {"generate": {"max_new_tokens": tokens}}
-
-
-def no_benchmark() -> click.UsageError:
-    """The error where none is named."""
-    from retake.datasets import datasets
-
-    return click.UsageError(f"Missing argument 'BENCHMARK': {', '.join(datasets.names())}.")
-
-
-def find_benchmark(reference: str, pairs: Sequence[str]) -> "tuple[str, Benchmark]":
-    """The benchmark that is meant, with its options, and its name.
-
-    Raises:
-        UsageError: there is none of that name, or an option is wrong.
-    """
-    from retake.core.config import PartOptions
-    from retake.core.references import key_value, parse_part
-    from retake.datasets import datasets
-    from retake.loading import make_part
-
-    part = parse_part(reference)
-    given = dict(key_value(pair, "--benchmark-option") for pair in pairs)
-    options = {**part.get("options", {}), **given}
-    made, _ = make_part(datasets, PartOptions(part["name"], options))
-    return part["name"], made

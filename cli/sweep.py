@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .evaluate import defaults, find_benchmark, no_benchmark
+from .benchmarks import benchmark_and_folder, defaults, named_benchmark
 from .options import FLAGS, SectionCommand, configuration_options, flag_options, section_option
 
 if TYPE_CHECKING:
@@ -120,21 +120,17 @@ def command(
     from .sweep_grid import cells_of_flags, overview
     from .sweep_progress import SweepShown
 
-    named = find_benchmark(benchmark, given["benchmark_option"]) if benchmark else None
+    named = named_benchmark(benchmark, given["benchmark_option"])
     grid, base, cells = cells_of_flags(given, defaults(named))
     if show_config:
         click.echo(overview(base, cells), nl=False)
         return
-    if named is None:
-        raise no_benchmark()
-    if output is None:
-        raise click.UsageError("Missing option '-o FOLDER': where the sweep is kept.")
-    folder = output.expanduser()
+    on, folder = benchmark_and_folder(named, output, "sweep")
     check_place(folder, resume=resume)
     with evaluation_progress(SweepShown) as shown:
-        named[1].make(shown.making)
-        samples = chosen(named[1], given["limit"])
-        plan = Plan(grid, cells, base, named, samples, given["limit"], given["batch"])
+        on[1].make(shown.making)
+        samples = chosen(on[1], given["limit"])
+        plan = Plan(grid, cells, base, on, samples, given["limit"], given["batch"])
         found = _sweep(folder, plan, shown, resume=resume)
     if as_json:
         print_json(document(found))

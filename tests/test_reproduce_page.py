@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from retake_cli.evaluate import find_benchmark
+from retake_cli.benchmarks import find_benchmark
 from retake_cli.main import cli
 
 from retake import presets
