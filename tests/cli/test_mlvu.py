@@ -1,4 +1,4 @@
-"""MLVU and LVBench in miniature, as a user runs them, from download to page.
+"""MLVU in miniature, as a user runs it, from download to page.
 
 What verifies, answers, judges and submits are processes; pages and comparisons are made here.
 """
@@ -8,23 +8,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from tests.cli.conftest import Result, Run
+from tests.cli.conftest import Run
 from tests.cli.evaluations import lines
+from tests.cli.published import answers_of, evaluated, figures_of
 from tests.evaluation.judging.server import Answered, Request, Server, says
-from tests.miniatures import lvbench, mlvu
-
-SHORT = {
-    "key information retrieval": "KIR",
-    "event understanding": "EU",
-    "summarization": "Sum",
-    "entity recognition": "ER",
-    "reasoning": "Rea",
-    "temporal grounding": "TG",
-}
+from tests.miniatures import mlvu
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +23,6 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLVU's dev split in miniature; do not change it."""
     folder = tmp_path_factory.mktemp("mlvu")
     mlvu.make(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def hours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LVBench in miniature, its videos one zip in parts; do not change it."""
-    folder = tmp_path_factory.mktemp("lvbench")
-    lvbench.make(folder, videos="parts")
     return folder
 
 
@@ -59,29 +42,9 @@ def _replies(request: Request) -> Answered:
     return says('```json\n{"score_accuracy": 4, "score_relevance": 3, "total_score": 7}\n```')
 
 
-def evaluated(run: Run, name: str, root: Path, folder: Path, *more: str) -> Result:
-    """`retake eval NAME` into a folder; what has a "=" in it is the benchmark's option."""
-    options = (f"root={root}", *(word for word in more if not word.startswith("-")))
-    given = [word for option in options for word in ("--benchmark-option", option)]
-    flags = [word for word in more if word.startswith("-")]
-    return run("eval", name, *given, "-o", folder, *flags)
-
-
-def answers_of(folder: Path) -> pd.DataFrame:
-    """What was answered, by id."""
-    return pd.DataFrame(lines(folder / "samples.jsonl")).set_index("id")
-
-
 def letters_in(answers: "pd.Series[str]") -> "pd.Series[str]":
     """Read here: all of these rules read a letter that stands alone or before a bracket."""
     return answers.str.extract(r"^\s*\(?([A-F])(?:\)|\s*$)", expand=False)
-
-
-def figures_of(folder: Path) -> dict[str, float]:
-    """The benchmark's own figures in results.json."""
-    results = json.loads((folder / "results.json").read_text())
-    assert results["complete"]
-    return {each["name"]: each["value"] for each in results["metrics"]}
 
 
 def test_mlvu(process: Run, retake: Run, dev: Path, tmp_path: Path) -> None:
@@ -118,10 +81,12 @@ def test_mlvu(process: Run, retake: Run, dev: Path, tmp_path: Path) -> None:
     assert "topic_reasoning" in (tmp_path / "page.html").read_text()
 
 
-def test_mlvu_written_and_judged(process: Run, dev: Path, judging: Server, tmp_path: Path) -> None:
+def test_mlvu_written_and_judged(
+    process: Run, retake: Run, dev: Path, judging: Server, tmp_path: Path
+) -> None:
     """Captions and summaries: no score before the judge, G-Avg after it, files for the scripts."""
     run = tmp_path / "run"
-    made = evaluated(process, "mlvu", dev, run, "tasks=generation", "--max-new-tokens=6")
+    made = evaluated(retake, "mlvu", dev, run, "tasks=generation", "--max-new-tokens=6")
     assert made.code == 0, made.err
     rows = answers_of(run)
     assert list(rows.score.isna()) == [True] * 4
@@ -150,18 +115,18 @@ def test_mlvu_written_and_judged(process: Run, dev: Path, judging: Server, tmp_p
     ]
 
 
-def test_mlvu_with_hidden_answers(process: Run, retake: Run, tmp_path: Path) -> None:
+def test_mlvu_with_hidden_answers(retake: Run, tmp_path: Path) -> None:
     """The test split: six options, no scores, and the file that the server takes."""
     root, run = tmp_path / "root", tmp_path / "run"
     mlvu.make(root, split="test")
     words = ("split=test", "extraction=lenient")
-    made = evaluated(process, "mlvu", root, run, *words)
+    made = evaluated(retake, "mlvu", root, run, *words)
     assert made.code == 0, made.err
     rows = answers_of(run)
     assert rows.score.isna().all()
     assert figures_of(run) == {}
     assert any("\n(F) " in question for question in rows.prompt)
-    written = process("submission", run)
+    written = retake("submission", run)
     assert written.code == 0, written.err
     given = pd.DataFrame(json.loads((run / "test_res.json").read_text())).set_index("question_id")
     asked = pd.DataFrame(json.loads((root / "test_multi_choice_tasks.json").read_text()))
@@ -172,46 +137,6 @@ def test_mlvu_with_hidden_answers(process: Run, retake: Run, tmp_path: Path) -> 
     assert given.option.isin(list("ABCDEF")).mean() > 0.5
     shown = retake("report", run)
     assert shown.code == 0, shown.err
-
-
-def test_lvbench(process: Run, retake: Run, hours: Path, tmp_path: Path) -> None:
-    """Out of a zip in parts; what the official script would make of its answers."""
-    verified = process("data", "verify", "lvbench", "--root", hours, "--json")
-    assert verified.code == 0, verified.err
-    run = tmp_path / "whole"
-    made = evaluated(process, "lvbench", hours, run, "--json")
-    assert made.code == 0, made.err
-    rows = answers_of(run)
-    assert all(".zip.001/all_videos/" in video for video in rows.video)
-
-    written = process("submission", run, "-o", tmp_path / "given")
-    assert written.code == 0, written.err
-    answers = json.loads((tmp_path / "given" / "answers.json").read_text())
-    videos = pd.read_json(hours / lvbench.ANNOTATIONS, lines=True, dtype=False)
-    table = pd.json_normalize(list(videos.explode("qa").qa)).set_index("uid")
-    assert set(answers) == set(table.index) == set(rows.index)
-    table["right"] = (table.answer == pd.Series(answers)).astype(float)
-    by_category = table.explode("question_type").groupby("question_type").right.mean()
-    expected = {
-        "Overall": table.right.mean(),
-        **{SHORT[name]: value for name, value in by_category.items()},
-    }
-    assert len(expected) == 7
-    assert figures_of(run) == pytest.approx(expected)
-    result = json.loads((tmp_path / "given" / "result.json").read_text())
-    assert result == pytest.approx(expected)
-    assert expected["Overall"] > 0.4
-    first = rows.answer.str.extract(r"([A-F])", expand=False)
-    assert np.mean([answers[uid] in (letter, "") for uid, letter in first.items()]) == 1
-
-    other = tmp_path / "quarter"
-    assert evaluated(retake, "lvbench", hours, other, "--keep-ratio=0.25").code == 0
-    compared = retake("compare", run, other, "--by", "capability", "--json")
-    assert compared.code == 0, compared.err
-    assert [each["metrics"][0]["name"] for each in compared.data["runs"]] == ["Overall"] * 2
-    shown = retake("report", run, other, "-o", tmp_path / "page.html")
-    assert shown.code == 0, shown.err
-    assert "temporal grounding" in (tmp_path / "page.html").read_text()
 
 
 def test_a_missing_video_fails_its_questions_only(retake: Run, tmp_path: Path) -> None:
