@@ -9,6 +9,7 @@ import attrs
 import retake
 from retake.core.config import unstructure
 from retake.core.memory import Compression, Frames, Source, StageCost
+from retake.evaluation.folder import RunFolder
 from retake.evaluation.matching import digest, groups_digest
 from retake.evaluation.records import BenchmarkRecord, RunHeader, SampleRecord
 
@@ -100,3 +101,15 @@ def answered(sample: retake.Sample, watch: int = 1, score: float = 1.0) -> Sampl
         token_seconds=None,
         over_budget=0,
     )
+
+
+def begun(folder: Path) -> Path:
+    """A run of six samples, of which four are answered."""
+    first, second = samples()[:3], samples()[3:]
+    with RunFolder(folder, header()) as made:
+        watch = made.add_video(first[0].video, None, memory())
+        for sample in first:
+            made.add_sample(answered(sample, watch))
+        watch = made.add_video(second[0].video, second[0].question, memory("b" * 64))
+        made.add_sample(answered(second[0], watch, 0.0))
+    return folder
