@@ -289,12 +289,12 @@ def test_nobody_there(folder: Path, serve: Serve, quickly: Quickly, waits: list[
 
 def test_what_works_no_more_ends_it(tmp_path: Path, serve: Serve, quickly: Quickly) -> None:
     """An endpoint that is down for good is not asked for thousands of answers."""
-    folder = essays_run(tmp_path / "long", count=100)
+    folder = essays_run(tmp_path / "long", count=40)
     server = serve(in_turn(*[says()] * 5, then=refuses(500, "down")))
     with pytest.raises(JudgeError, match=f"{IN_A_ROW} answers in a row .*it answered 500: down"):
-        judged(folder, quickly(server, retries=1), Essays(count=100))
+        judged(folder, quickly(server, retries=1), Essays(count=40))
     assert len(server.requests) == 5 + 2 * IN_A_ROW
     assert (len(read_judgements(folder)), len(read_judge_failures(folder))) == (5, IN_A_ROW)
     server.answers(in_turn())
-    found = judged(folder, quickly(server), Essays(count=100))
-    assert (found.tally.judged, found.failures) == (70, {})
+    found = judged(folder, quickly(server), Essays(count=40))
+    assert (found.tally.judged, found.failures) == (25, {})

@@ -14,13 +14,12 @@ from retake.core.errors import UsageError
 from retake.evaluation.judging.asking import IN_A_ROW
 from retake.evaluation.judging.connection import LONGEST_BODY, client, is_openai
 from retake.evaluation.judging.errors import JudgeError
-from retake.evaluation.judging.judging import Asked, Judged, judge_run
+from retake.evaluation.judging.judging import Asked
 from retake.evaluation.judging.records import read_judge_failures, read_judgements
 from retake.evaluation.judging.secret import Secret, key_from
-from retake.evaluation.records import read_run
 from tests.evaluation.judging.conftest import KEY
 from tests.evaluation.judging.essays import Essays
-from tests.evaluation.judging.runs import JUDGE, Quickly, Serve, essays_run
+from tests.evaluation.judging.runs import Quickly, Serve, essays_run, judged
 from tests.evaluation.judging.server import (
     GOOD,
     Answered,
@@ -32,11 +31,6 @@ from tests.evaluation.judging.server import (
 )
 
 pytestmark = pytest.mark.usefixtures("key")
-
-
-def judged(folder: Path, asked: Asked, count: int = 12, **more: Any) -> Judged:
-    """Judge a run."""
-    return judge_run(read_run(folder), Essays(count=count), JUDGE, asked, **more)
 
 
 def completion(**choice: Any) -> dict[str, Any]:
@@ -218,7 +212,7 @@ def test_refused_answers_do_not_end_it(tmp_path: Path, serve: Serve, quickly: Qu
         return refuses(400, "No.") if 4 <= number < 32 else says()
 
     server = serve(script)
-    found = judged(folder, quickly(server), 40)
+    found = judged(folder, quickly(server), Essays(count=40))
     assert (len(found.judgements), len(found.failures)) == (9, 21)
     assert len(server.requests) == 30
 
@@ -233,10 +227,10 @@ def test_what_failed_is_tried_last(tmp_path: Path, serve: Serve, quickly: Quickl
 
     server = serve(script)
     with pytest.raises(JudgeError, match=f"{IN_A_ROW} answers in a row .* it answered 400: No"):
-        judged(folder, quickly(server), 40)
+        judged(folder, quickly(server), Essays(count=40))
     assert len(read_judge_failures(folder)) == IN_A_ROW
     server.answers(script)
-    found = judged(folder, quickly(server), 40)
+    found = judged(folder, quickly(server), Essays(count=40))
     assert (len(found.judgements), len(found.failures)) == (18, 12)
     assert [request.text.split("?")[0] for request in server.requests[-10:]] == [
         f"Essay {int(name[1:])}" for name in read_judge_failures(folder)

@@ -57,12 +57,12 @@ def test_concurrency_is_limited(tmp_path: Path, serve: Serve, quickly: Quickly, 
             full.set()
         return refuses(500) if request.number % 5 == 4 else attrs.evolve(says(), after=0.005)
 
-    folder = essays_run(tmp_path / "wide", count=80)
+    folder = essays_run(tmp_path / "wide", count=40)
     server = serve(script)
-    found = judged(folder, quickly(server, concurrency=limit), Essays(count=80))
+    found = judged(folder, quickly(server, concurrency=limit), Essays(count=40))
     assert server.most == limit
-    assert len(found.judgements) == 60
-    assert sorted(read_judgements(folder)) == [each.id for each in _essays(80)]
+    assert len(found.judgements) == 30
+    assert sorted(read_judgements(folder)) == [each.id for each in _essays(40)]
 
 
 def _essays(count: int) -> list[Any]:
