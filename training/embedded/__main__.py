@@ -18,7 +18,7 @@ from training.embedded.vision import train_vision
 CHECKPOINT = Path(__file__).parents[2] / "retake/models/embedded/checkpoint"
 VISION_STEPS = 800
 LAST_COURSE = Course(steps=1100, questions=12, rate=1.5e-3)
-QUICK = Course(steps=4, videos=2, questions=2, longest=8, samples=1)
+QUICK = Course(steps=4, videos=2, questions=2, longest=8, samples=1, sights=8)
 
 
 def train(output: Path, *, seed: int = 0, quick: bool = False, quiet: bool = False) -> None:
@@ -30,7 +30,10 @@ def train(output: Path, *, seed: int = 0, quick: bool = False, quiet: bool = Fal
     model = build_model(tokenizer)
     footage = film(takes=1 if quick else 4, length=2 if quick else 32, rng=rng)
     progress.say("filmed the scenes")
-    train_vision(model, footage, rng, steps=2 if quick else VISION_STEPS, progress=progress)
+    if quick:
+        train_vision(model, footage, rng, steps=2, progress=progress, batch=QUICK.sights)
+    else:
+        train_vision(model, footage, rng, steps=VISION_STEPS, progress=progress)
     course = QUICK if quick else Course()
     train_language(model, footage, Writer(tokenizer), rng, course, progress)
     course = QUICK if quick else LAST_COURSE

@@ -34,6 +34,7 @@ class Course:
     longest: int = TRAINED_STEPS
     rate: float = 2e-3
     samples: int = 8  # batches that starting points are fitted to
+    sights: int = 160  # steps of video to name at once, once the tower learns again
 
 
 @attrs.frozen

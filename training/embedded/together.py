@@ -27,7 +27,6 @@ from training.embedded.report import Progress
 from training.embedded.vision import CLASSES, draw_steps, naming_loss
 
 SIGHT_RATE = 1e-3
-SIGHTS = 160  # steps of video to name, a batch
 
 
 def train_together(
@@ -53,7 +52,7 @@ def train_together(
     for step in range(course.steps):
         batch = draw_batch(draw_lesson(LAST_STAGE, course, rng), footage, writer, rng)
         eviction = choose_eviction(LAST_STAGE, rng)
-        patches, targets, shares = draw_steps(footage, rng, SIGHTS)
+        patches, targets, shares = draw_steps(footage, rng, course.sights)
         with torch.autocast("cpu", torch.bfloat16):
             named, sight = naming_loss(heads, encode_steps(model, patches), targets, shares)
             states = run(model, batch, writer, rng, eviction)

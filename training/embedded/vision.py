@@ -32,8 +32,9 @@ def train_vision(
     *,
     steps: int,
     progress: Progress,
+    batch: int = STEPS,
 ) -> None:
-    """Trains the vision tower in place and freezes it."""
+    """Trains the vision tower in place, on so many steps at once, and freezes it."""
     tower = model.model.visual
     heads = nn.ModuleList([nn.Linear(128, classes) for classes in CLASSES])
     weights = [*tower.parameters(), *heads.parameters()]
@@ -42,7 +43,7 @@ def train_vision(
         optimizer, max_lr=2e-3, total_steps=steps + 1, pct_start=0.1
     )
     for step in range(steps):
-        patches, targets, shares = draw_steps(footage, rng)
+        patches, targets, shares = draw_steps(footage, rng, batch)
         with torch.autocast("cpu", torch.bfloat16):
             tokens = encode_steps(model, patches).float()
             loss, right = naming_loss(heads, tokens, targets, shares)
