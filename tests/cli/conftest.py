@@ -18,6 +18,7 @@ from retake_cli.main import main
 from retake.datasets.scenes import Clip, make_clip
 from retake.datasets.scenes.benchmark import Scenes
 from tests.cli.evaluations import SAME, line
+from tests.cli.forking import Started
 
 
 @attrs.frozen
@@ -53,6 +54,22 @@ def retake() -> Run:
 @pytest.fixture
 def process() -> Run:
     """Run `retake WORDS...` as a process of its own."""
+
+    def run(*words: str | Path, stdin: str = "", **environment: str) -> Result:
+        started = Started(words, stdin=subprocess.PIPE, **{"COLUMNS": "100", **environment})
+        try:
+            out, err = started.communicate(stdin, timeout=240)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            raise
+        return Result(started.wait(), out, err)
+
+    return run
+
+
+@pytest.fixture
+def executed() -> Run:
+    """Run `python -m retake_cli WORDS...`: as `process`, and with all that starting takes."""
 
     def run(*words: str | Path, stdin: str = "", **environment: str) -> Result:
         done = subprocess.run(

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Self
 import attrs
 
 from tests.cli.evaluations import compressions, lines, timeless
+from tests.cli.forking import Started
 
 SLOW = f"{Path(__file__).with_name('slow.py')}:Slow"
 #: As long as a worker takes that was caught at work, and the machine is busy.
@@ -39,7 +39,7 @@ class Running:
         folder: of the run.
     """
 
-    process: "subprocess.Popen[str]"
+    process: "subprocess.Popen[str] | Started"
     folder: Path
 
     def journal(self, name: str) -> list[dict[str, Any]]:
@@ -110,6 +110,11 @@ class Running:
 
 
 def start(words: Sequence[str], folder: Path, **environment: str) -> Running:
+    """Start `retake WORDS...`."""
+    return Running(Started(words, **environment), folder)
+
+
+def start_program(words: Sequence[str], folder: Path, **environment: str) -> Running:
     """Start a process; `words` begin with the program."""
     process = subprocess.Popen(
         list(words),
@@ -120,11 +125,6 @@ def start(words: Sequence[str], folder: Path, **environment: str) -> Running:
         cwd=Path(__file__).parents[2],
     )
     return Running(process, folder)
-
-
-def retake(*words: str) -> list[str]:
-    """The command line that runs `retake`."""
-    return [sys.executable, "-m", "retake_cli", *words]
 
 
 def assert_same(folder: Path, whole: Path) -> None:

@@ -5,8 +5,6 @@ import pty
 import re
 import select
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from retake_cli.main import main
 
 from tests.cli.conftest import Run
+from tests.cli.forking import Started
 
 _PROMPT = r"(?:^|\n)> "
 _PATIENCE = 120  # seconds; loading takes a few
@@ -26,13 +26,9 @@ class Terminal:
 
     def __init__(self, words: tuple[Any, ...]) -> None:
         self._end, theirs = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "retake_cli", *map(str, words)],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env={**os.environ, "TERM": "dumb", "COLUMNS": "100", "INPUTRC": os.devnull},
-            start_new_session=True,
+        environment = {"TERM": "dumb", "COLUMNS": "100", "INPUTRC": os.devnull}
+        self.process = Started(
+            words, stdin=theirs, stdout=theirs, stderr=theirs, new_session=True, **environment
         )
         os.close(theirs)
         self._seen = ""
@@ -73,6 +69,7 @@ class Terminal:
         """Nothing of it stays."""
         self.process.kill()
         self.process.wait()
+        self.process.close()
         os.close(self._end)
 
     def _read(self) -> bool:
@@ -100,8 +97,7 @@ def _on_terminal(*words: Any) -> Iterator[Terminal]:
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundled clip, watched by the embedded model."""
     path = tmp_path_factory.mktemp("chat") / "short.retake"
-    words = ["watch", "clip:short", "-o", str(path)]
-    subprocess.run([sys.executable, "-m", "retake_cli", *words], check=True, capture_output=True)
+    assert main(["watch", "clip:short", "-o", str(path)]) == 0
     return path
 
 

@@ -177,7 +177,7 @@ def test_list_as_json(retake: Run) -> None:
     assert (window["type"], window["default"]) == ("int", "3")
 
 
-def test_broken_plugin_is_listed(process: Run, tmp_path: Path) -> None:
+def test_broken_plugin_is_listed(executed: Run, tmp_path: Path) -> None:
     """An installed plug-in that cannot be imported is shown as broken, beside the others."""
     info = tmp_path / "sad_plugin-1.0.dist-info"
     info.mkdir()
@@ -186,7 +186,7 @@ def test_broken_plugin_is_listed(process: Run, tmp_path: Path) -> None:
         "[retake.selectors]\nsad = sad_plugin:Sad\nuniform = sad_plugin:Uniform\n"
     )
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    result = process("list", "selectors", "--json", PYTHONPATH=path)
+    result = executed("list", "selectors", "--json", PYTHONPATH=path)
     assert result.code == 0, result.err
     parts = {part["name"]: part for part in result.data["selectors"]}
     assert "sad_plugin" in parts["sad"]["broken"]

@@ -1,6 +1,5 @@
 """`retake convert llava-video` as people start it, stop it, and start it again."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 
 from retake.datasets.scenes import Clip
 from tests.cli.conftest import Run
+from tests.cli.forking import Started
 from tests.models.llava_original import make_original, make_siglip
 
 
@@ -65,16 +65,13 @@ def test_killed_and_started_again(
     words = ("convert", "llava-video", str(original), "--vision", str(siglip), "-o")
     assert process(*words, tmp_path / "whole").code == 0
     folder = tmp_path / "killed"
-    running = subprocess.Popen(
-        [sys.executable, "-m", "retake_cli", *words, str(folder)], stdout=subprocess.DEVNULL
-    )
-    until = time.monotonic() + 120
-    while len(list(folder.glob("model-*-of-00069.safetensors"))) < 5:
-        assert running.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.0005)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    with Started([*words, folder], stdout=subprocess.DEVNULL) as running:
+        until = time.monotonic() + 120
+        while len(list(folder.glob("model-*-of-00069.safetensors"))) < 5:
+            assert running.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.0005)
+        running.send_signal(signal.SIGKILL)
     left, whole = contents(folder), contents(tmp_path / "whole")
     assert "config.json" not in left
     finished = {name for name in left if name.endswith(".safetensors")}
@@ -95,22 +92,13 @@ def test_a_system_that_refuses_to_write(
     """As with a full disk: a message, no half file; with room again it goes on."""
     words = ("convert", "llava-video", str(original), "--vision", str(siglip), "-o")
     folder = tmp_path / "b"
-    limited = (
-        "import resource, sys; from retake_cli.main import main;"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); sys.exit(main(sys.argv[1:]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", limited, *words, str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "COLUMNS": "100"},
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"Error: Cannot write '{folder}")
-    assert "File too large" in done.stderr
-    assert "goes on from there" in done.stderr
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    running = Started([*words, folder], before=limited, COLUMNS="100")
+    out, err = running.communicate(timeout=120)
+    assert (running.returncode, out) == (1, "")
+    assert err.startswith(f"Error: Cannot write '{folder}")
+    assert "File too large" in err
+    assert "goes on from there" in err
     assert not list(folder.glob("*.part"))
     assert process(*words, folder).code == 0
     assert process(*words, tmp_path / "whole").code == 0

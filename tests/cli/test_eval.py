@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,7 @@ import yaml
 from retake.evaluation.records import read_run
 from tests.cli.conftest import Run
 from tests.cli.evaluations import SAME, compressions, line, lines, timeless
-
-# As in this process.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+from tests.cli.forking import Started
 
 
 def numbers(data: dict[str, Any]) -> dict[str, Any]:
@@ -30,13 +26,7 @@ def numbers(data: dict[str, Any]) -> dict[str, Any]:
 def kill_after(words: list[str | Path], folder: Path, count: int) -> None:
     """Start a run as a process, and kill -9 it once so many samples are on the disk."""
     path = folder / "samples.jsonl"
-    with subprocess.Popen(
-        [sys.executable, "-m", "retake_cli", *map(str, words)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **_ONE_THREAD},
-    ) as running:
+    with Started(words, stdout=subprocess.DEVNULL) as running:
         deadline = time.monotonic() + 120
         while not path.exists() or path.read_bytes().count(b"\n") < count:
             assert running.poll() is None, running.communicate()[1]
@@ -67,7 +57,7 @@ def test_killed_and_resumed(
         kill_after(words, killed, count)
         before = lines(killed / "samples.jsonl") if not cut else _cut(killed / "samples.jsonl")
         assert len(before) < total
-    resumed = process(*words, "--json", **_ONE_THREAD)
+    resumed = process(*words, "--json")
     assert resumed.code == 0, resumed.err
     assert lines(killed / "samples.jsonl")[: len(before)] == before
     assert timeless(killed) == timeless(whole)
@@ -264,23 +254,17 @@ def test_code_that_changed(retake: Run, process: Run, mine: Path) -> None:
     assert f"the code in {file}: was {header['code'][str(file)][:8]}, is" in result.err
 
 
-_LIMITED = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))
-from retake_cli.main import main
-sys.exit(main(sys.argv[1:]))
-"""
+_LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))"
 
 
 def test_full_disk(retake: Run, scenes: Path, tmp_path: Path, done: Path) -> None:
     """The reason is named, what was written before is whole, and --resume goes on with it."""
     words = [str(word) for word in line(scenes, tmp_path / "run", *SAME)]
-    result = subprocess.run(
-        [sys.executable, "-c", _LIMITED, *words], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 1, result.stderr
-    assert "samples.jsonl': File too large." in result.stderr
-    assert "--resume goes on from there" in result.stderr
+    running = Started(words, before=_LIMITED)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 1, err
+    assert "samples.jsonl': File too large." in err
+    assert "--resume goes on from there" in err
     found = read_run(tmp_path / "run")
     assert 0 < len(found.samples) < 6
     assert found.notes == ()

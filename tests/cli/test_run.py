@@ -244,9 +244,14 @@ def test_clip_names_are_checked() -> None:
         find_video("clip:there-is-none")
 
 
-def test_process_keeps_stdout_for_the_document(process: Run, scene: Clip, checkpoint: Path) -> None:
+@pytest.mark.parametrize("way", ["process", "executed"])
+def test_process_keeps_stdout_for_the_document(
+    way: str, request: pytest.FixtureRequest, scene: Clip, checkpoint: Path
+) -> None:
     """As a real process: JSON alone on stdout, nothing on stderr off a terminal."""
-    result = process("run", scene.path, "Which?", "--model", checkpoint, "--json")
+    result = request.getfixturevalue(way)(
+        "run", scene.path, "Which?", "--model", checkpoint, "--json"
+    )
     assert result.code == 0, result.err
     assert len(result.data["answers"]) == 1
     assert result.err == ""

@@ -30,7 +30,7 @@ def test_killed_and_hanging_workers(scenes: Path, whole: Path, tmp_path: Path) -
     words = scaling.line(
         scenes, folder, "--workers", "4", "--hang-timeout", scaling.HANG, seconds=1.5
     )
-    with scaling.start(scaling.retake(*words), folder) as running:
+    with scaling.start(words, folder) as running:
         killed, stopped = running.disturb()
         code, _, err = running.end()
     assert code == 0, err
@@ -52,7 +52,7 @@ def test_the_end_of_who_writes(scenes: Path, whole: Path, tmp_path: Path) -> Non
     folder = tmp_path / "run"
     words = scaling.line(scenes, folder, "--workers", "2", "--resume", seconds=1.0)
     for number in (signal.SIGKILL, signal.SIGTERM):
-        with scaling.start(scaling.retake(*words), folder) as running:
+        with scaling.start(words, folder) as running:
             before = len(running.journal("samples.jsonl"))
             seen = len(running.journal("sessions.jsonl"))
             running.until(_more(running, before))
@@ -64,7 +64,7 @@ def test_the_end_of_who_writes(scenes: Path, whole: Path, tmp_path: Path) -> Non
         assert scaling.gone(pids)
     kept = scaling.lines_of(folder, "samples.jsonl")
     assert 2 <= len(kept) < 16
-    with scaling.start(scaling.retake(*words), folder) as running:
+    with scaling.start(words, folder) as running:
         code, _, err = running.end()
     assert code == 0, err
     assert scaling.lines_of(folder, "samples.jsonl")[: len(kept)] == kept

@@ -23,7 +23,7 @@ def test_killed_and_hanging_workers(scenes: Path, tmp_path: Path) -> None:
     assert main([*scaling.line(scenes, whole), "--json"]) == 0
     asked = ("--launcher", "ray", "--workers", "4", "--hang-timeout", scaling.HANG)
     words = scaling.line(scenes, folder, *asked, seconds=1.5)
-    with scaling.start(scaling.retake(*words), folder, RAY_ADDRESS="local") as running:
+    with scaling.start(words, folder, RAY_ADDRESS="local") as running:
         killed, stopped = running.disturb()
         code, _, err = running.end()
     assert code == 0, err

@@ -21,7 +21,7 @@ def test_killed_and_hanging_workers(scenes: Path, tmp_path: Path) -> None:
     words = scaling.line(scenes, folder, *asked, seconds=1.5)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command = [*torchrun, "--nproc-per-node", "2", "-m", "retake_cli", *words]
-    with scaling.start(command, folder) as running:
+    with scaling.start_program(command, folder) as running:
         killed, stopped = running.disturb()
         assert {killed, stopped} == {0, 1}
         code, out, err = running.end()

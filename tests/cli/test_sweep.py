@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from retake.core.errors import UsageError
 from retake.datasets.scenes.benchmark import Scenes
 from retake.evaluation.sweep_folder import SweepRecords, read_sweep
 from tests.cli.conftest import Run
+from tests.cli.forking import Started
 
 _KINDS = "kinds=[needle_colour,scene_start,scene_end]"
 _TIMES = ("watch", "seconds", "first_token_seconds", "token_seconds")
@@ -62,12 +62,7 @@ def timeless(sweep: SweepRecords) -> dict[str, list[dict[str, Any]]]:
 
 def kill_after(words: list[str | Path], folder: Path, count: int) -> None:
     """Start a sweep as a process, and kill -9 it once so many answers are on the disk."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "retake_cli", *map(str, words)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as running:
+    with Started(words, stdout=subprocess.DEVNULL) as running:
         deadline = time.monotonic() + 120
         while _answers(folder) < count:
             assert running.poll() is None, running.communicate()[1]

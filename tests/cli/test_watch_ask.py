@@ -2,19 +2,16 @@
 
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from retake.datasets.scenes import Clip
 from tests.cli.conftest import Result, Run
+from tests.cli.forking import Started
 
 QUESTIONS = ("What is it?", "Which colour?", "Where, and when?")
 # What `run` decides from the questions it is given, told to `watch`: how much to set aside.
@@ -176,13 +173,8 @@ def test_show_config(retake: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 # What goes wrong: nothing that looks whole is left behind.
 
-_PATCHED = """
-import sys, time
-{patch}
-from retake_cli.main import main
-sys.exit(main(sys.argv[1:]))
-"""
 _SLOW_WRITING = """
+import sys, time
 import retake.core.memory_file as target
 def slow(file, document, tensors):
     file.write(b"half")
@@ -192,34 +184,19 @@ def slow(file, document, tensors):
 target.write = slow
 """
 _SLOW_WATCHING = """
+import sys, time
 from retake.models.qwen2_vl import Qwen2VL
 def slow(self, patches):
     print("now", file=sys.stderr, flush=True)
     time.sleep(100)
 Qwen2VL.encode = slow
 """
-_LIMITED = """
-import resource
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-"""
-
-
-@pytest.fixture
-def start() -> Any:
-    """`start(patch, *words)`: `retake WORDS...` as a process in which something is other."""
-
-    def started(patch: str, *words: str | Path) -> subprocess.Popen[str]:
-        code = _PATCHED.format(patch=patch)
-        line = [sys.executable, "-c", code, *map(str, words)]
-        return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    return started
+_LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
 
 
 @pytest.mark.parametrize("patch", [_SLOW_WATCHING, _SLOW_WRITING], ids=["watching", "saving"])
 @pytest.mark.parametrize("before", [True, False], ids=["over-another", "new"])
 def test_interrupted(
-    start: Callable[..., subprocess.Popen[str]],
     memory: Path,
     scene: Clip,
     checkpoint: Path,
@@ -231,7 +208,7 @@ def test_interrupted(
     if not before:
         memory.unlink()
     words = ("watch", scene.path, "--model", checkpoint, "-o", memory)
-    with start(patch, *words) as running:
+    with Started(words, before=patch) as running:
         assert running.stderr is not None
         assert running.stderr.readline() == "now\n"
         assert len(list(memory.parent.glob(".*"))) == (patch == _SLOW_WRITING)
@@ -245,7 +222,6 @@ def test_interrupted(
 
 @pytest.mark.parametrize("before", [True, False], ids=["over-another", "new"])
 def test_full_disk(
-    start: Callable[..., subprocess.Popen[str]],
     retake: Run,
     memory: Path,
     scene: Clip,
@@ -255,8 +231,9 @@ def test_full_disk(
     """The reason is named; an older memory still answers, and nothing besides is left."""
     if not before:
         memory.unlink()
-    with start(_LIMITED, "watch", scene.path, "--model", checkpoint, "-o", memory) as running:
-        out, err = running.communicate(timeout=120)
+    words = ("watch", scene.path, "--model", checkpoint, "-o", memory)
+    running = Started(words, before=_LIMITED)
+    out, err = running.communicate(timeout=120)
     assert (running.returncode, out) == (1, "")
     assert f"Cannot write the memory '{memory}': File too large." in err
     assert [path.name for path in memory.parent.iterdir()] == ([memory.name] if before else [])

@@ -1,8 +1,6 @@
 """`retake judge` as a process that is killed or interrupted: what is kept, and gone on with."""
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,22 +11,13 @@ import pytest
 from retake.evaluation.judging.records import read_judgements
 from tests.cli.conftest import Run
 from tests.cli.evaluations import lines
+from tests.cli.forking import Started
 from tests.cli.judging.conftest import judge, results_of
 from tests.evaluation.judging.runs import essays_run
 from tests.evaluation.judging.server import Answered, Request, Script, Server, in_turn, says
 
 
-def start(words: list[str]) -> "subprocess.Popen[str]":
-    """The command as a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "retake_cli", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(process: "subprocess.Popen[str]", path: Path, count: int) -> None:
+def wait_for(process: Started, path: Path, count: int) -> None:
     """Wait until so many lines are on the disk."""
     deadline = time.monotonic() + 120
     while not path.exists() or path.read_bytes().count(b"\n") < count:
@@ -48,7 +37,7 @@ def test_killed_and_gone_on_with(
 
     server = serve(script)
     path = folder / "judgements.jsonl"
-    running = start(judge(folder, server, "--no-cache"))
+    running = Started(judge(folder, server, "--no-cache"))
     wait_for(running, path, 20)
     running.send_signal(signal.SIGKILL)
     running.communicate()
@@ -80,7 +69,7 @@ def test_interrupted(
     def script(request: Request) -> Answered:
         return says() if request.number <= 10 else attrs.evolve(says(), after=200.0)
 
-    running = start(judge(folder, serve(script)))
+    running = Started(judge(folder, serve(script)))
     wait_for(running, folder / "judgements.jsonl", 10)
     running.send_signal(number)
     _, said = running.communicate(timeout=60)
