@@ -1,16 +1,18 @@
 """What a command came to, and that as one JSON document."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from retake.core.config import RunConfig, unstructure
 from retake.core.memory import Answer, Frames, StageCost, VideoMemory
 from retake.core.provenance import command_line, versions
-from retake.video_model import VideoModel
 
 from .questions import Asked
+
+if TYPE_CHECKING:
+    from retake.video_model import VideoModel
 
 Command = Literal["run", "watch", "ask"]
 #: By command. One changes where a key changes its meaning or goes; new keys may come without.
@@ -38,7 +40,7 @@ class Outcome:
     """
 
     command: Command
-    model: VideoModel
+    model: "VideoModel"
     asked: RunConfig
     config: RunConfig
     memory: VideoMemory

@@ -2,32 +2,33 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import attrs
-import torch
 
 from retake.backends import backends
 from retake.compressors import compressors
-from retake.core.adapter import LoadOptions, ModelAdapter
-from retake.core.backend import Backend
-from retake.core.compressor import KVCompressor
 from retake.core.config import ModelOptions, PartOptions, structure
 from retake.core.errors import ModelError, UsageError
 from retake.core.references import parse_part
 from retake.core.registry import Registry
-from retake.core.scorer import FrameTextScorer
-from retake.core.selector import FrameSelector
 from retake.models import models
-from retake.models.checkpoints import read_config
 from retake.models.embedded import checkpoint_path
 from retake.scorers import scorers
 from retake.selectors import selectors
 
+if TYPE_CHECKING:
+    import torch
+
+    from retake.core.adapter import ModelAdapter
+    from retake.core.backend import Backend
+    from retake.core.compressor import KVCompressor
+    from retake.core.selector import FrameSelector
+
 P = TypeVar("P")
 
 
-def make_backend(name: str, kernel: str) -> Backend:
+def make_backend(name: str, kernel: str) -> "Backend":
     """The backend of that name; "auto" takes the first accelerator that is there, else the CPU.
 
     Raises:
@@ -54,7 +55,7 @@ def _why_not(name: str) -> str | None:
         return error.message
 
 
-def _first_available(kernel: str) -> Backend:
+def _first_available(kernel: str) -> "Backend":
     accelerators = [name for name in backends.names() if name != "cpu"]
     chosen = next((name for name in accelerators if not _why_not(name)), "cpu")
     return structure(backends.get(chosen), {"kernel": kernel}, f"option of {chosen}")
@@ -76,7 +77,7 @@ def make_part(
         cls = registry.get(given.name)
         where = f"option of the {registry.kind} {given.name}"
         values = _with_inside(cls, given)
-        inside = {key: make_part(_NESTED[kind], values[key]) for key, kind in _nested(cls, values)}
+        inside = {key: make_part(kind, values[key]) for key, kind in _nested(cls, values)}
         built = {key: part for key, (part, _) in inside.items()}
         _check_complete(cls, values, given.name)
         part = structure(cls, {**values, **built}, where)
@@ -98,10 +99,10 @@ def options_of(part: Any) -> dict[str, Any]:
     if not attrs.has(type(part)):
         return {}
     named = {
-        field.name: attrs.asdict(make_part(_NESTED[kind], value)[1], filter=_is_set)
+        field.name: attrs.asdict(make_part(kind, value)[1], filter=_is_set)
         for field in attrs.fields(type(part))
         for kind in _NESTED
-        if isinstance(value := getattr(part, field.name), kind)
+        if kind.holds(value := getattr(part, field.name))
     }
     # Nested classes that are no parts are plain data too.
     return {**attrs.asdict(part, filter=lambda field, _: field.name not in named), **named}
@@ -112,24 +113,14 @@ def parts_within(part: Any, named: PartOptions) -> Iterator[tuple[str, type]]:
     yield named.name, type(part)
     for key, kind in _part_fields(type(part)).items():
         inside = getattr(part, key)
-        if isinstance(inside, kind):
+        if kind.holds(inside):
             its = named.options[key]
             yield from parts_within(inside, PartOptions(its["name"], its.get("options", {})))
 
 
 #: Parts that may be options of others, and where they are found.
-_NESTED: dict[Any, Registry[Any]] = {
-    KVCompressor: compressors,
-    FrameSelector: selectors,
-    FrameTextScorer: scorers,
-}
-
-
-_FOR_EXAMPLE: dict[type, str] = {
-    KVCompressor: "pivotkv",
-    FrameSelector: "dpselect",
-    FrameTextScorer: "colours",
-}
+_NESTED: tuple[Registry[Any], ...] = (compressors, selectors, scorers)
+_FOR_EXAMPLE = {"compressor": "pivotkv", "selector": "dpselect", "scorer": "colours"}
 
 
 def _is_set(field: "attrs.Attribute[Any]", value: Any) -> bool:
@@ -137,18 +128,18 @@ def _is_set(field: "attrs.Attribute[Any]", value: Any) -> bool:
     return field.name != "of"
 
 
-def _part_fields(cls: type) -> dict[str, type]:
+def _part_fields(cls: type) -> dict[str, Registry[Any]]:
     """A class's options that are parts themselves, and of which kind."""
     fields = attrs.fields(attrs.resolve_types(cls)) if attrs.has(cls) else ()
     return {
         field.name: kind
         for field in fields
         for kind in _NESTED
-        if kind in (field.type, *get_args(field.type))
+        if any(map(kind.is_base, (field.type, *get_args(field.type))))
     }
 
 
-def _nested(cls: type, values: Mapping[str, Any]) -> list[tuple[str, type]]:
+def _nested(cls: type, values: Mapping[str, Any]) -> list[tuple[str, Registry[Any]]]:
     """Those options of them that are given."""
     return [(key, kind) for key, kind in _part_fields(cls).items() if values.get(key) is not None]
 
@@ -179,21 +170,21 @@ def _check_complete(cls: type, values: Mapping[str, Any], name: str) -> None:
         field = attrs.fields_dict(cls)[key]
         if field.default is attrs.NOTHING and values.get(key) is None:
             raise UsageError(
-                f"'{name}' is made around another part, a {_NESTED[kind].kind}, and none is given.",
-                hint=f"Write it in brackets, as in '{name}({_FOR_EXAMPLE[kind]})'.",
+                f"'{name}' is made around another part, a {kind.kind}, and none is given.",
+                hint=f"Write it in brackets, as in '{name}({_FOR_EXAMPLE[kind.kind]})'.",
             )
 
 
 def make_selector(
-    given: str | Mapping[str, Any] | PartOptions | FrameSelector,
-) -> tuple[FrameSelector, PartOptions]:
+    given: "str | Mapping[str, Any] | PartOptions | FrameSelector",
+) -> "tuple[FrameSelector, PartOptions]":
     """A selector, and how a result names it."""
     return make_part(selectors, given)
 
 
 def make_compressor(
-    given: str | Mapping[str, Any] | PartOptions | KVCompressor,
-) -> tuple[KVCompressor, PartOptions]:
+    given: "str | Mapping[str, Any] | PartOptions | KVCompressor",
+) -> "tuple[KVCompressor, PartOptions]":
     """A compressor, and how a result names it."""
     return make_part(compressors, given)
 
@@ -233,20 +224,22 @@ def family_of(config: Mapping[str, Any], path: str) -> str:
     return known[kind]
 
 
-def resolve_dtype(name: str, backend: Backend) -> torch.dtype:
+def resolve_dtype(name: str, backend: "Backend") -> "torch.dtype":
     """The dtype of that name; "auto" is what the backend computes in by default."""
+    import torch
+
     if name == "auto":
         return backend.default_dtype
     dtype: torch.dtype = getattr(torch, name)
     return dtype
 
 
-def name_of(dtype: torch.dtype) -> Any:
+def name_of(dtype: "torch.dtype") -> Any:
     """A dtype as options name it."""
     return str(dtype).removeprefix("torch.")
 
 
-def _check_placed(adapter: ModelAdapter, backend: Backend) -> None:
+def _check_placed(adapter: "ModelAdapter", backend: "Backend") -> None:
     """Refuse a device map that leads away from the backend's kind of device."""
     kinds = {device.type for device in (adapter.device, *adapter.layer_devices)}
     others = sorted(kinds - {backend.device.type})
@@ -258,7 +251,7 @@ def _check_placed(adapter: ModelAdapter, backend: Backend) -> None:
         )
 
 
-def load_adapter(options: ModelOptions, backend: Backend) -> tuple[ModelAdapter, ModelOptions]:
+def load_adapter(options: ModelOptions, backend: "Backend") -> "tuple[ModelAdapter, ModelOptions]":
     """Load a model, and the options with everything automatic decided.
 
     Raises:
@@ -266,6 +259,9 @@ def load_adapter(options: ModelOptions, backend: Backend) -> tuple[ModelAdapter,
         UsageError: a device map leads to devices of another kind than the backend's.
         MissingExtraError: a library is missing that the map or the weights need.
     """
+    from retake.core.adapter import LoadOptions
+    from retake.models.checkpoints import read_config
+
     path = options.path if options.path is not None else str(checkpoint_path())
     family = options.adapter
     if family == "auto":

@@ -1,10 +1,14 @@
 """Which key/value pairs survive a chunk: one method a file."""
 
-from retake.core.compressor import KVCompressor
+from typing import TYPE_CHECKING
+
 from retake.core.registry import Registry
 
-compressors: Registry[KVCompressor] = Registry(
-    "compressor", KVCompressor, entry_point_group="retake.compressors"
+if TYPE_CHECKING:
+    from retake.core.compressor import KVCompressor
+
+compressors: "Registry[KVCompressor]" = Registry(
+    "compressor", "retake.core.compressor:KVCompressor", entry_point_group="retake.compressors"
 )
 for _name, _target in {
     "none": "none:NoCompression",

@@ -1,12 +1,13 @@
 """What watching leaves behind, and what asking returns."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from retake.core.arena import ArenaCache
-from retake.core.frames import VideoInfo
+if TYPE_CHECKING:
+    from retake.core.arena import ArenaCache
+    from retake.core.frames import VideoInfo
 
 
 @attrs.frozen
@@ -137,12 +138,12 @@ class VideoMemory:
         question: the only one that it answers, where what was kept depends on it; else None.
     """
 
-    cache: ArenaCache = attrs.field(repr=lambda c: f"{c.mean_length()} pairs × {len(c.layers)}")
+    cache: "ArenaCache" = attrs.field(repr=lambda c: f"{c.mean_length()} pairs × {len(c.layers)}")
     next_position: int
     kept: tuple[Any, ...] = attrs.field(repr=False)
     compression: Compression
     frames: Frames | None = None
-    video: VideoInfo | None = None
+    video: "VideoInfo | None" = None
     costs: tuple[StageCost, ...] = ()
     config: dict[str, Any] = attrs.field(factory=dict, repr=False)
     source: Source | None = None

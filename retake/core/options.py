@@ -5,7 +5,6 @@ from fractions import Fraction
 from typing import Any
 
 import attrs
-import torch
 
 _SPREADS = ("auto", "balanced", "sequential")
 
@@ -84,6 +83,8 @@ def _contains(module: str, other: str) -> bool:
 
 def _check_device(option: str, module: str, device: Any) -> None:
     """Refuse what is neither a device's number nor its name."""
+    import torch
+
     try:
         if type(device) not in (int, str):
             raise TypeError

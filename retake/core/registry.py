@@ -10,6 +10,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -46,18 +47,37 @@ class Registry(Generic[T]):
 
     Args:
         kind: what the parts are called in messages ("selector").
-        base: the class that they must derive from.
+        base: the class that they must derive from; "module:Class" is imported when first needed.
         entry_point_group: where installed plug-ins announce theirs.
     """
 
-    def __init__(self, kind: str, base: type[T], *, entry_point_group: str) -> None:
+    def __init__(self, kind: str, base: type[T] | str, *, entry_point_group: str) -> None:
         self.kind = kind
-        self.base = base
+        self._base = base
         self._group = entry_point_group
         self._entries: dict[str, Entry] = {}
         self._scanned = False
         #: Plug-ins refused because their name is taken; they must not stop what works.
         self.clashes: list[UsageError] = []
+
+    @cached_property
+    def base(self) -> type[T]:
+        """The class that parts derive from."""
+        if not isinstance(self._base, str):
+            return self._base
+        module, _, name = self._base.partition(":")
+        base: type[T] = getattr(importlib.import_module(module), name)
+        return base
+
+    def is_base(self, kind: object) -> bool:
+        """Whether a type is the one that parts derive from; imports nothing to say so."""
+        return inspect.isclass(kind) and _path(kind) == (
+            self._base if isinstance(self._base, str) else _path(self._base)
+        )
+
+    def holds(self, part: object) -> bool:
+        """Whether something is a part of this kind; imports nothing to say so."""
+        return any(self.is_base(kind) for kind in type(part).__mro__)
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Decorator: make a class available under a name.
@@ -176,18 +196,17 @@ class Registry(Generic[T]):
 
 def _same_class(a: Entry, b: Entry) -> bool:
     """Whether two entries mean one class, one of them perhaps not imported yet."""
+    return _shown(a) == _shown(b)
 
-    def path(entry: Entry) -> str:
-        if isinstance(entry.target, str):
-            return entry.target
-        return f"{entry.target.__module__}:{entry.target.__qualname__}"
 
-    return path(a) == path(b)
+def _path(cls: type) -> str:
+    """A class as "module:Class"."""
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def _shown(entry: Entry) -> str:
     target = entry.target
-    return target if isinstance(target, str) else f"{target.__module__}:{target.__qualname__}"
+    return target if isinstance(target, str) else _path(target)
 
 
 def _distribution(point: EntryPoint) -> str:

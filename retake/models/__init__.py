@@ -1,10 +1,14 @@
 """One model family a file, and the embedded model."""
 
-from retake.core.adapter import ModelAdapter
+from typing import TYPE_CHECKING
+
 from retake.core.registry import Registry
 
-models: Registry[ModelAdapter] = Registry(
-    "model family", ModelAdapter, entry_point_group="retake.models"
+if TYPE_CHECKING:
+    from retake.core.adapter import ModelAdapter
+
+models: "Registry[ModelAdapter]" = Registry(
+    "model family", "retake.core.adapter:ModelAdapter", entry_point_group="retake.models"
 )
 models.register_lazy("llava-onevision", "retake.models.llava_onevision:LlavaOnevision")
 models.register_lazy("qwen2-vl", "retake.models.qwen2_vl:Qwen2VL")

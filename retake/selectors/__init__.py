@@ -1,10 +1,14 @@
 """Which steps of a video enter the language model: one method a file."""
 
-from retake.core.registry import Registry
-from retake.core.selector import FrameSelector
+from typing import TYPE_CHECKING
 
-selectors: Registry[FrameSelector] = Registry(
-    "selector", FrameSelector, entry_point_group="retake.selectors"
+from retake.core.registry import Registry
+
+if TYPE_CHECKING:
+    from retake.core.selector import FrameSelector
+
+selectors: "Registry[FrameSelector]" = Registry(
+    "selector", "retake.core.selector:FrameSelector", entry_point_group="retake.selectors"
 )
 selectors.register_lazy("none", "retake.selectors.none:NoSelection")
 selectors.register_lazy("uniform", "retake.selectors.uniform:Uniform")
