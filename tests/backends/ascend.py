@@ -15,6 +15,7 @@ The simulated device asks `refusal` before it runs anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,12 @@ def refusal(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
     name = func.overloadpacket.__name__
     if name in DENIED:
         return DENIED[name]
-    for check in (_dtypes, _sorting, _topk, _repeating, _summing, _kernel):
-        reason = check(name, func, args, kwargs)
-        if reason is not None:
-            return reason
-    return None
+    reason = _dtypes(args, kwargs)
+    if reason is None and name in _CHECKS:
+        reason = _CHECKS[name](func, args, kwargs)
+    if reason is None and not _served(func):
+        reason = "torch_npu 2.13.0 has no kernel for it and would compute it on the host"
+    return reason
 
 
 def _tensors(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
@@ -102,7 +104,7 @@ def _tensors(args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Tensor]:
     return found
 
 
-def _dtypes(name: str, _: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+def _dtypes(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
     for tensor in _tensors(args, kwargs):
         # A number without dimensions is a scalar of the host, whatever its dtype.
         if tensor.dtype in _DTYPES and (tensor.ndim or tensor.device.type != "cpu"):
@@ -111,26 +113,20 @@ def _dtypes(name: str, _: OpOverload, args: Sequence[Any], kwargs: Mapping[str, 
     return f"{wanted}: {_DTYPES[wanted]}" if wanted in _DTYPES else None
 
 
-def _sorting(
-    name: str, _: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> str | None:
-    if name in ("sort", "argsort", "msort") and args[0].dtype == torch.bool:
+def _sorting(_: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    if args[0].dtype == torch.bool:
         return f"sort and argsort list no bool ({_TABLE})"
     return None
 
 
-def _topk(
-    name: str, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> str | None:
-    if name == "topk" and ((len(args) > 4 and not args[4]) or kwargs.get("sorted") is False):
+def _topk(_: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    if (len(args) > 4 and not args[4]) or kwargs.get("sorted") is False:
         return f"sorted=False is not supported ({_TABLE})"
     return None
 
 
-def _repeating(
-    name: str, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> str | None:
-    if name != "repeat_interleave" or func._overloadname == "Tensor":
+def _repeating(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    if func._overloadname == "Tensor":
         return None
     repeats = args[1]
     times = repeats if isinstance(repeats, int) else int(repeats.max())
@@ -139,26 +135,30 @@ def _repeating(
     return None
 
 
-def _summing(
-    name: str, _: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> str | None:
-    if name == "sum" and kwargs.get("dtype") is not None:
+def _summing(_: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    if kwargs.get("dtype") is not None:
         return f"the dtype parameter is not supported ({_TABLE})"
     return None
 
 
-def _kernel(
-    name: str, func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> str | None:
+_CHECKS: dict[str, Callable[[OpOverload, Sequence[Any], Mapping[str, Any]], str | None]] = {
+    **dict.fromkeys(("sort", "argsort", "msort"), _sorting),
+    "topk": _topk,
+    "repeat_interleave": _repeating,
+    "sum": _summing,
+}
+
+
+@cache
+def _served(func: OpOverload) -> bool:
+    """Whether the device has a kernel for an operator, or torch defines it by others."""
     if func.namespace != "aten":
-        return None
-    overload = func._overloadname
+        return True
+    name, overload = func.overloadpacket.__name__, func._overloadname
     spellings = {name if overload == "default" else f"{name}.{overload}"}
     # A functional operator is served by its out variant, too.
     spellings |= {f"{name}.out", f"{name}.{overload}_out"}
-    if spellings & KERNELS or _composite(func):
-        return None
-    return "torch_npu 2.13.0 has no kernel for it and would compute it on the host"
+    return bool(spellings & KERNELS) or _composite(func)
 
 
 _EXPLICIT: Sequence[str] = ("CompositeExplicitAutograd", "CompositeImplicitAutograd")

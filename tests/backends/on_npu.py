@@ -169,6 +169,21 @@ def test_random_answers_are_the_devices(checkpoint: Path, clip: Path) -> None:
         assert torch.equal(before, after)
 
 
+def test_a_whole_watch(tmp_path: Path) -> None:
+    """`retake watch` keeps the pairs that it keeps on the CPU."""
+    held = {}
+    for backend in ("npu", "cpu"):
+        path = str(tmp_path / f"{backend}.retake")
+        command = ["watch", "clip:short", "-o", path, "--backend", backend, "--dtype", "float32"]
+        command += ["--compressor", "pivotkv", "--keep-ratio", "0.25"]
+        result = CliRunner().invoke(cli, command)
+        assert result.exit_code == 0, result.output
+        held[backend] = retake.load_memory(path)
+    assert held["npu"].compression == held["cpu"].compression
+    for mine, theirs in zip(held["npu"].kept, held["cpu"].kept, strict=True):
+        assert mine.tolist() == theirs.tolist()
+
+
 def test_doctor_sees_it() -> None:
     """`retake doctor` tries the device's attention against the plain one."""
     result = CliRunner().invoke(cli, ["doctor", "--json"])

@@ -20,6 +20,7 @@ from retake.core import attention
 from retake.core.arena import CACHE_ARGUMENT
 from retake.core.backend import Backend
 from retake.core.engine import Prefilled
+from retake.encoding import EncodedVideo
 from retake.loading import make_backend
 from retake.models import models
 from retake.selectors import selectors
@@ -99,10 +100,9 @@ def test_attention_mass(backend: Backend, shape: Any, dtype: torch.dtype) -> Non
     assert float(made.mean()) == pytest.approx(1, abs=1e-4)
 
 
-def _watched(load: Callable[..., Any], clip: Path, **given: Any) -> tuple[Any, Any]:
-    evicts = given.get("compressor") != "none"
-    model = load(keep_ratio=0.3 if evicts else None, dtype="float32", **given)
-    return model, model.watch(clip, questions=["What happens?"])
+def _chosen(model: retake.VideoModel, video: EncodedVideo, **parts: Any) -> tuple[Any, Any]:
+    chosen = model.with_parts(**parts)
+    return chosen, chosen.watch(video, questions=["What happens?"])
 
 
 def _logits(model: retake.VideoModel, memory: retake.VideoMemory) -> Tensor:
@@ -115,19 +115,38 @@ def _logits(model: retake.VideoModel, memory: retake.VideoMemory) -> Tensor:
         return logits[0].float().cpu()
 
 
+Encoded = tuple[retake.VideoModel, EncodedVideo]
+
+
+@pytest.fixture(scope="module")
+def encoded(load: Callable[..., Any], clip: Path, name: str) -> tuple[Encoded, Encoded]:
+    """The model on a backend and on the CPU, each with the clip as it encoded it.
+
+    Encoding is the same for all selectors and compressors; `test_every_family` compares it.
+    """
+    made = []
+    for place in (name, "cpu"):
+        model = load(selector="none", compressor="none", dtype="float32", backend=place)
+        looking = {model.with_parts(selector=each)._parts().scorer for each in SELECTORS}
+        made.append((model, model.encode(clip, scorers=[each for each in looking if each])))
+    return made[0], made[1]
+
+
 @pytest.mark.parametrize(
     ("selector", "compressor"),
     [*((each, "pivotkv") for each in SELECTORS), *(("dpselect", each) for each in COMPRESSORS)],
 )
 def test_same_as_the_cpu(
-    load: Callable[..., Any], clip: Path, name: str, selector: str, compressor: str
+    encoded: tuple[Encoded, Encoded], name: str, selector: str, compressor: str
 ) -> None:
     """Every selector and compressor keeps what it keeps on the CPU; logits and answer agree."""
     if name == "cpu":
         pytest.skip("it is what the others are compared with")
-    parts = {"selector": selector, "compressor": compressor}
-    here, held = _watched(load, clip, backend=name, **parts)
-    there, wanted = _watched(load, clip, backend="cpu", **parts)
+    ratio = None if compressor == "none" else 0.3
+    (here, held), (there, wanted) = (
+        _chosen(*each, selector=selector, compressor=compressor, keep_ratio=ratio)
+        for each in encoded
+    )
     for mine, theirs in zip(held.kept, wanted.kept, strict=True):
         assert mine.tolist() == theirs.tolist()
     torch.testing.assert_close(_logits(here, held), _logits(there, wanted), atol=1e-4, rtol=1e-4)
@@ -158,7 +177,8 @@ def test_every_family(
 
 def test_memories_travel(load: Callable[..., Any], clip: Path, name: str, tmp_path: Path) -> None:
     """A memory that was watched on one device is asked on another."""
-    here, held = _watched(load, clip, backend=name)
+    here = load(keep_ratio=0.3, dtype="float32", backend=name)
+    held = here.watch(clip, questions=["What happens?"])
     path = held.save(tmp_path / "video.retake")
     there = load(keep_ratio=0.3, dtype="float32", backend="cpu")
     loaded = retake.load_memory(path)

@@ -2,14 +2,13 @@
 
 import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 from tests.backends import ascend
@@ -107,7 +106,7 @@ def run(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
         raise RefusedError(f"{func}: {ascend.DENIED[name]}")
     if name == "_fused_sdp_choice":
         return 0  # plain products; fused attention is another package's
-    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+    if _taken_apart(func):
         _refuse(func, args, kwargs)
         result = func.decompose(*args, **kwargs)
         if result is not NotImplemented:
@@ -119,6 +118,35 @@ def run(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
         raise RefusedError(f"{func}: the simulation cannot change a tensor's shape in place")
     _note(name, args, kwargs)
     return _on_host(func, args, kwargs, device)
+
+
+@cache
+def _taken_apart(func: OpOverload) -> bool:
+    """Whether torch makes an operator of others."""
+    has: Callable[[str, str], bool] = torch._C._dispatch_has_kernel_for_dispatch_key
+    return has(func.name(), "CompositeImplicitAutograd")
+
+
+@cache
+def _draws(func: OpOverload) -> bool:
+    """Whether an operator takes random numbers."""
+    return any(argument.name == "generator" for argument in func._schema.arguments)
+
+
+# What an operator takes and gives is nested in lists and tuples only; for that, torch's own walk
+# takes several times what the operator does.
+def _mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)([_mapped(change, each) for each in value])
+    return change(value)
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)
 
 
 def _refuse(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -133,20 +161,20 @@ def _device(func: OpOverload, args: Sequence[Any], kwargs: Mapping[str, Any]) ->
 
     name = func.overloadpacket.__name__
     wanted = kwargs.get("device")
-    tensors = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Tensor)]
+    tensors = [*_tensors(args), *_tensors(kwargs.values())]
     if name in _INDEXING and tensors:
         # Indices may be on the host, as torch allows on every device.
         tensors = [tensors[0], *(each for each in tensors[1:] if isinstance(each, DeviceTensor))]
     if name not in _COPIES:
         places = {
-            str(each.device)
+            each.device
             for each in tensors
             if each.ndim or isinstance(each, DeviceTensor)  # numbers of the host are welcome
         }
         if len(places) > 1:
             raise RefusedError(
                 f"{func}: Expected all tensors to be on the same device, "
-                f"but found {', '.join(sorted(places))}"
+                f"but found {', '.join(sorted(map(str, places)))}"
             )
     if wanted is not None:
         place = torch.device(wanted)
@@ -193,11 +221,11 @@ def _on_host(
             return torch.device("cpu")
         return value
 
-    plain_args, plain_kwargs = tree_map(bare, (list(args), dict(kwargs)))
+    plain_args = [_mapped(bare, value) for value in args]
+    plain_kwargs = {name: _mapped(bare, value) for name, value in kwargs.items()}
     if plain_kwargs.get("pin_memory"):
         plain_kwargs["pin_memory"] = False
-    named = {argument.name for argument in func._schema.arguments}
-    if "generator" in named and plain_kwargs.get("generator") is None and device.type == "npu":
+    if _draws(func) and plain_kwargs.get("generator") is None and device.type == "npu":
         plain_kwargs["generator"] = npu.generator(device)
     result = func(*plain_args, **plain_kwargs)
     if func.overloadpacket.__name__ == "_to_copy" and result is plain_args[0]:
@@ -206,6 +234,9 @@ def _on_host(
     for wrapper in wrappers.values():
         if wrapper.shape != wrapper.held.shape:
             raise RefusedError(f"{func}: the simulation cannot change a tensor's shape in place")
+
+    if device.type != "npu" and not wrappers:
+        return result
 
     def dressed(value: Any) -> Any:
         if not isinstance(value, Tensor) or isinstance(value, DeviceTensor):
@@ -218,7 +249,7 @@ def _on_host(
         with torch.inference_mode(False):
             return DeviceTensor(value, device)
 
-    return tree_map(dressed, result)
+    return _mapped(dressed, result)
 
 
 _OWNERS: Counter[tuple[int, int]] = Counter()
