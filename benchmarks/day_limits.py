@@ -12,12 +12,12 @@ from benchmarks.contestants import compete
 from benchmarks.day import job_of, kept_near, questions_of, right_of, video_of, write_day
 
 
-def measure(seconds: float, budget: int, seed: int) -> tuple[int, int, list[int]]:
+def measure(seconds: float, budget: int, seed: int, *, quick: bool) -> tuple[int, int, list[int]]:
     """Right answers, questions, and tokens kept of each card."""
     script = write_day(seconds, seed)
     asked = questions_of(script)
     job = job_of(video_of(script), asked, budget=budget)
-    reply, _ = compete("retake", job)
+    reply, _ = compete("retake", job, quick=quick)
     right = right_of(asked, reply["answers"])
     per_step = reply["tokens"] * 2 // len(reply["indices"])
     return sum(right.values()), len(right), kept_near(script, reply, per_step)
@@ -37,7 +37,7 @@ def main() -> None:
     for minutes in given.minutes:
         cells = []
         for budget in given.budgets:
-            right, count, near = measure(minutes * 60, budget, given.seed)
+            right, count, near = measure(minutes * 60, budget, given.seed, quick=given.quick)
             mean = sum(near) / len(near)
             cells.append(f"{right} of {count} (cards keep {mean:.1f} of 8)")
             data.append({"minutes": minutes, "budget": budget, "right": right, "kept": near})

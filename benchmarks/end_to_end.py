@@ -38,7 +38,7 @@ class Run:
 
 
 def measure(
-    video: Path, checkpoint: Path, frames: int, rounds: int, names: list[str]
+    video: Path, checkpoint: Path, frames: int, rounds: int, names: list[str], quick: bool
 ) -> dict[str, list[Run]]:
     """Contestants in turn, as often as asked; the one that evicts nothing only in round 1."""
     runs: dict[str, list[Run]] = {name: [] for name in names}
@@ -52,7 +52,7 @@ def measure(
                 compressor=compressor,
                 keep_ratio=ratio,
             )
-            reply, peak = compete(way, job)
+            reply, peak = compete(way, job, quick=quick)
             runs[name].append(Run(reply, peak))
             print(f"{frames} frames, round {number + 1}, {name}: {reply['ttft']:.1f} s, "
                   f"{peak.peak_bytes / GIB:.2f} GiB", file=sys.stderr)  # fmt: skip
@@ -139,7 +139,7 @@ def main() -> None:
     for count, times in zip(frames, rounds, strict=True):
         # With nothing evicted it takes as long as stock: shown at the first length only.
         names = [name for name in CONTESTANTS if name != _FULL or count == frames[0]]
-        runs = measure(video, checkpoint, count, times, names)
+        runs = measure(video, checkpoint, count, times, names, given.quick)
         table += rows_of(count, runs)
         notes += notes_of(count, runs)
         data[str(count)] = {

@@ -41,7 +41,13 @@ class Point:
 
 
 def measure(
-    way: str, total: int, lengths: Sequence[int], rounds: Sequence[int], budget: int
+    way: str,
+    total: int,
+    lengths: Sequence[int],
+    rounds: Sequence[int],
+    budget: int,
+    *,
+    quick: bool = False,
 ) -> list[Point]:
     """A contestant at each length, as often as `rounds` says for it."""
     video = str(static_scenes(total))
@@ -49,7 +55,7 @@ def measure(
     for number in range(max(rounds)):
         for point in [p for p, most in zip(points, rounds, strict=True) if number < most]:
             job = Job(video=video, frames=point.frames, budget=budget)
-            reply, peak = compete(way, job)
+            reply, peak = compete(way, job, quick=quick)
             if len(reply["indices"]) != point.frames:
                 raise RuntimeError(f"{way} took {len(reply['indices'])} of {point.frames} frames")
             point.peaks.append(peak)
@@ -133,11 +139,12 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=1024)
     given = parser.parse_args()
     if given.quick:
-        given.lengths, given.stock, given.budget = [256, 1024], [64, 256], 256
+        given.lengths, given.stock, given.budget = [64, 192], [32, 64], 64
         given.rounds = [1, 1]
     total = max(given.lengths)
-    mine = measure("retake", total, given.lengths, given.rounds, given.budget)
-    theirs = measure("stock", total, given.stock, [1] * len(given.stock), given.budget)
+    once = [1] * len(given.stock)
+    mine = measure("retake", total, given.lengths, given.rounds, given.budget, quick=given.quick)
+    theirs = measure("stock", total, given.stock, once, given.budget, quick=given.quick)
     beyond = [frames for frames in given.lengths if frames > given.stock[-1]]
     curves = {
         "retake": [(p.frames, p.typical, True) for p in mine],

@@ -23,14 +23,14 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
+from benchmarks.forking import Forked, finished
+
 RESULTS = Path(__file__).parent / "results"
 #: Where generated videos and checkpoints are kept between runs.
 CACHE = Path(os.environ.get("RETAKE_BENCH_CACHE", "/tmp/retake-benchmarks"))
 
 # How often a process tree is weighed.
 _SAMPLE_SECONDS = 0.02
-# Longest a measured process may take.
-_LIMIT_SECONDS = 3600
 
 Rows = Sequence[Sequence[object]]
 
@@ -183,19 +183,21 @@ def peak_of(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> 
         cwd=Path(__file__).parent.parent,
         env={**os.environ, **(env or {})},
     )
+    return weighed(process, start)
+
+
+def weighed(process: subprocess.Popen[str] | Forked, start: float) -> Peak:
+    """Weigh the tree of a process that was started at `start` until it ends, as `peak_of`."""
     scale = _Scale(process.pid)
     scale.start()
     try:
-        output, errors = process.communicate(timeout=_LIMIT_SECONDS)
-    except BaseException:
-        process.kill()
-        raise
+        output, errors = finished(process)
     finally:
         scale.stop()
     took = time.perf_counter() - start
     if process.returncode:
         raise RuntimeError(
-            f"{shlex.join(command)} ended with {process.returncode} after {took:.0f} s, "
+            f"{shlex.join(process.args)} ended with {process.returncode} after {took:.0f} s, "
             f"at {scale.tree / 2**30:.2f} GiB:\n{errors[-2000:]}"
         )
     return Peak(scale.tree, scale.main, took, output, scale.count, scale.parts)
