@@ -1,5 +1,6 @@
 """The fused attention of torch_npu, as its documentation describes the modes that retake uses."""
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -74,8 +75,13 @@ def _check_mask(mask: Tensor | None, mode: int, device: torch.device) -> None:
         )
     if mask.device != device or mask.dtype != torch.bool or mask.shape != (_SIDE, _SIDE):
         raise RefusedError("npu_fusion_attention: sparse_mode 3 takes a bool mask [2048, 2048]")
-    above = torch.ones(_SIDE, _SIDE, dtype=torch.bool).triu(1)
-    if not torch.equal(mask.held, above):  # type: ignore[attr-defined]
+    if not torch.equal(mask.held, _above()):  # type: ignore[attr-defined]
         raise RefusedError(
             "npu_fusion_attention: True must stand above the diagonal, and only there"
         )
+
+
+@cache
+def _above() -> Tensor:
+    """The mask that the device takes: True above the diagonal."""
+    return torch.ones(_SIDE, _SIDE, dtype=torch.bool).triu(1)
