@@ -14,15 +14,6 @@ from tests.cli.conftest import Run
 from tests.cli.published import answers_of, evaluated, figures_of
 from tests.miniatures import lvbench
 
-SHORT = {
-    "key information retrieval": "KIR",
-    "event understanding": "EU",
-    "summarization": "Sum",
-    "entity recognition": "ER",
-    "reasoning": "Rea",
-    "temporal grounding": "TG",
-}
-
 
 @pytest.fixture(scope="module")
 def hours(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,7 +43,7 @@ def test_lvbench(process: Run, retake: Run, hours: Path, tmp_path: Path) -> None
     by_category = table.explode("question_type").groupby("question_type").right.mean()
     expected = {
         "Overall": table.right.mean(),
-        **{SHORT[name]: value for name, value in by_category.items()},
+        **{lvbench.SHORT[name]: value for name, value in by_category.items()},
     }
     assert len(expected) == 7
     assert figures_of(run) == pytest.approx(expected)

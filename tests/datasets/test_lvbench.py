@@ -24,14 +24,6 @@ from tests.miniatures import lvbench as miniature
 
 #: What a model may say, "{}" being the letter, and whether the official rule reads it.
 SAID = (("{}", True), ("({}) red", True), ("{}. red", True), ("I think so.", False), ("", False))
-SHORT = {
-    "key information retrieval": "KIR",
-    "event understanding": "EU",
-    "summarization": "Sum",
-    "entity recognition": "ER",
-    "reasoning": "Rea",
-    "temporal grounding": "TG",
-}
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +222,10 @@ def compute_accuracy(answers: dict[str, str], rows: pd.DataFrame) -> dict[str, f
     given = rows.loc[list(answers)].assign(said=list(answers.values()))
     given["right"] = (given.said == given.answer).astype(float)
     by_category = given.explode("question_type").groupby("question_type").right.mean()
-    return {**{SHORT[name]: by for name, by in by_category.items()}, "Overall": given.right.mean()}
+    return {
+        **{miniature.SHORT[name]: by for name, by in by_category.items()},
+        "Overall": given.right.mean(),
+    }
 
 
 @pytest.mark.parametrize("seed", range(5))

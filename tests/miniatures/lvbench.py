@@ -25,6 +25,15 @@ from tests.miniatures.clips import clip
 
 ANNOTATIONS = "video_info.meta.jsonl"
 PARQUET = "data/test-00000-of-00001.parquet"
+#: Capabilities as annotations name them, and as the official results do.
+SHORT = {
+    "key information retrieval": "KIR",
+    "event understanding": "EU",
+    "summarization": "Sum",
+    "entity recognition": "ER",
+    "reasoning": "Rea",
+    "temporal grounding": "TG",
+}
 
 
 @attrs.frozen
