@@ -3,49 +3,74 @@
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from retake.evaluation.scale.launchers import log as module
-from retake.evaluation.scale.launchers.log import Log
+from retake.evaluation.scale.launchers.log import KEPT_BYTES, Log
 
 _TALKS = """
-import sys, time
-for number in range(3000):
-    print(f"line {number}", file=sys.stderr)
-sys.stdin.readline()
+import sys
+for number in range(30_000):
+    print(f"line {number}")
+sys.stdout.flush()
 print("the last line", file=sys.stderr)
+"""
+# It ends, while what it started goes on holding what it wrote into.
+_LEAVES = """
+import subprocess, sys
+print("gone", flush=True)
+subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"])
 """
 
 
-def test_a_long_log_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its end stays, and what is written later comes right after it."""
-    monkeypatch.setattr(module, "MOST_BYTES", 10_000)
-    monkeypatch.setattr(module, "KEPT_BYTES", 1_000)
-    log = Log(between=0.02)
-    try:
-        with subprocess.Popen(
-            [sys.executable, "-c", _TALKS], stdin=subprocess.PIPE, stderr=log.fileno()
-        ) as process:
-            deadline = time.monotonic() + 60
-            while not (log.end(10) == b"line 2999\n" and log.size <= 10_000):
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            process.communicate(b"go\n")
-        assert log.size <= 10_100
-        assert log.end(24) == b"line 2999\nthe last line\n"
-        assert b"\0" not in log.end(20_000)
-    finally:
-        log.close()
+@contextmanager
+def _started(code: str) -> Iterator[tuple[subprocess.Popen[bytes], Log]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+    ) as process:
+        assert process.stdout is not None
+        yield process, Log(process.stdout)
+
+
+def test_a_long_log_keeps_its_end() -> None:
+    """Far more than a pipe holds comes through, and of it the last bytes are there, unbroken."""
+    said = "".join(f"line {number}\n" for number in range(30_000)) + "the last line\n"
+    assert len(said) > 4 * KEPT_BYTES
+    with _started(_TALKS) as (process, log):
+        assert process.wait(60) == 0
+        log.settle(time.monotonic() + 60)
+        assert log.end(24) == said.encode()[-24:]
+        assert log.end(10 * KEPT_BYTES) == said.encode()[-KEPT_BYTES:]
 
 
 def test_a_short_one_is_whole() -> None:
     """Nothing is left out."""
-    log = Log(between=0.02)
-    try:
-        subprocess.run(
-            [sys.executable, "-c", "print('all of it')"], stdout=log.fileno(), check=True
-        )
+    with _started("print('all of it')") as (process, log):
+        process.wait(60)
+        log.settle(time.monotonic() + 60)
         assert log.end(1000) == b"all of it\n"
-    finally:
-        log.close()
+
+
+def test_a_pipe_held_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that a worker left behind delays nobody for long, and what was said is there."""
+    monkeypatch.setattr(module, "_ARRIVING", 0.2)
+    with _started(_LEAVES) as (process, log):
+        assert process.wait(60) == 0
+        deadline = time.monotonic() + 60
+        while not log.end(10):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        begun = time.monotonic()
+        log.settle()
+        assert time.monotonic() - begun < 30
+        assert log.end(10) == b"gone\n"
+        assert process.stdin is not None
+        process.stdin.close()  # now the one left behind ends as well
+        log.settle(time.monotonic() + 60)

@@ -13,6 +13,8 @@ from retake.evaluation.scale.wire import Place
 
 # The end of what a worker wrote is looked at for its last words.
 _LAST_BYTES = 4000
+# Seconds for the reading of it to end by itself; it goes on alone where others hold the pipe.
+_CLOSING = 0.2
 #: What a worker runs.
 MODULE = "retake.evaluation.scale.worker"
 # A worker computes alone: libraries that find these would look for others.
@@ -33,16 +35,19 @@ class Child:
         self, place: Place, slot: int, environment: Mapping[str, str], module: str = MODULE
     ) -> None:
         self._killed = False
-        self._log = Log()
+        self._last_words: str | None = None
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(slot)],
             stdin=subprocess.PIPE,
-            stdout=self._log.fileno(),
-            stderr=self._log.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
             env={**_alone(os.environ), **environment},
         )
-        pipe = self._process.stdin
+        pipe, said = self._process.stdin, self._process.stdout
         assert pipe is not None
+        assert said is not None
+        self._log = Log(said)
         # The key goes where no listing of processes shows it. The pipe stays open: its end is the
         # sign that this process is gone.
         with contextlib.suppress(BrokenPipeError):
@@ -71,8 +76,16 @@ class Child:
 
     def last_words(self) -> str:
         """The last line that it wrote."""
+        if self._last_words is not None:
+            return self._last_words
+        over = self._process.poll() is not None
+        if over:
+            self._log.settle()
         lines = self._log.end(_LAST_BYTES).decode("utf-8", "replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        words = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        # Asked again and again once it has ended: waited for but once.
+        self._last_words = words if over else None
+        return words
 
     def kill(self) -> None:
         """End it, also where it is stopped or hangs."""
@@ -89,7 +102,7 @@ class Child:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-        self._log.close()
+        self._log.settle(time.monotonic() + _CLOSING)
 
 
 def _alone(environment: Mapping[str, str]) -> dict[str, str]:
