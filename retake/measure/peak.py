@@ -14,8 +14,8 @@ import torch
 from retake.core.backend import Backend
 
 _SIZES = (256, 512, 1024, 2048, 4096, 8192)
-# A size that takes longer than this for one product is the last one tried.
-_LONGEST_SECONDS = 0.5
+# A size of which one product would take longer is not tried; the rate has levelled off by then.
+_LONGEST_SECONDS = 1.0
 _SECONDS_A_SIZE = 0.4
 _BANDWIDTH_BYTES = 256 * 1024**2
 
@@ -62,16 +62,16 @@ def matmul_rate(
     Args:
         backend: the device, and how to wait for it.
         dtype: of the matrices, the model's.
-        sizes: rows to try, ascending; the first that takes half a second is the last.
+        sizes: rows to try, ascending, as long as one product should take less than a second.
     """
     rates: dict[int, float] = {}
     for size in sizes:
+        if rates and 2 * size**3 / max(rates.values()) > _LONGEST_SECONDS:
+            break
         left, right = (torch.randn(size, size, device=backend.device).to(dtype) for _ in range(2))
         out = torch.empty(size, size, device=backend.device, dtype=dtype)
         seconds = _median_seconds(lambda: torch.matmul(left, right, out=out), backend)  # noqa: B023
         rates[size] = 2 * size**3 / seconds
-        if seconds > _LONGEST_SECONDS:
-            break
     best = max(rates, key=lambda size: rates[size])
     return MatmulRate(rates[best], best, str(dtype).removeprefix("torch."), rates)
 

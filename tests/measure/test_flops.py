@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import retake
 from retake.backends.cpu import CPU
 from retake.core.backend import Backend
-from retake.measure import Counted, Tally, counting, machine, matmul_rate, read_bandwidth
+from retake.measure import Counted, Tally, counting, machine, matmul_rate, peak, read_bandwidth
 from retake.measure.counting import counting_backend
 from retake.measure.flops import attention_flops, mass_flops, module_flops, visible_pairs
 from retake.video_model import VideoModel
@@ -196,3 +196,13 @@ def test_peak_is_measured() -> None:
     width = read_bandwidth(CPU(), size=1024**2)
     assert width.bytes_per_second == max(width.reading, width.copying) > 0
     assert machine(CPU())["threads"] == torch.get_num_threads()
+
+
+def test_what_would_take_long_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The best rate so far foretells it; the first size is always tried."""
+    timed = iter([0.5, 2.0, 16.0])
+    monkeypatch.setattr(peak, "_median_seconds", lambda work, backend: next(timed))
+    assert set(matmul_rate(CPU(), torch.float32, sizes=(1, 2, 4, 8)).by_size) == {1}
+    timed = iter([0.01, 0.1, 0.5])  # faster as they grow: eight times as much would be 0.8, 4.0
+    rate = matmul_rate(CPU(), torch.float32, sizes=(1, 2, 4, 8))
+    assert rate.by_size == {1: 200.0, 2: 160.0, 4: 256.0}
