@@ -115,9 +115,9 @@ def test_never_further_ahead_than_asked(depth):
 def test_waiting_for_room_is_not_counted_as_work():
     """A slow consumer does not make the thread look busy."""
     with ReadAhead(Pictures(), range(100), batch_size=4) as ahead:
-        time.sleep(0.4)
+        time.sleep(1.5)
         assert sum(len(batch) for batch in ahead) == 100
-    assert ahead.busy_seconds < 0.3
+    assert ahead.busy_seconds < 1.2
 
 
 @pytest.mark.parametrize("fail_at", [0, 1, 15, 40, 99])

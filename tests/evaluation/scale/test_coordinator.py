@@ -179,7 +179,7 @@ def test_a_worker_that_hangs(tmp_path: Path) -> None:
         over.set()
         worker.answer(1)
 
-    found, seen, launcher = go(tmp_path / "run", [hangs, whole], [whole], hang_timeout=0.5)
+    found, seen, launcher = go(tmp_path / "run", [hangs, whole], [whole], hang_timeout=1.5)
     woken.set()
     assert found.complete
     assert ids(found) == all_ids()

@@ -16,7 +16,7 @@ from retake.backends.cpu import CPU
 from retake.core.backend import Backend
 from retake.core.errors import UsageError, WorkerError
 from retake.evaluation.scale.launchers import child as child_module
-from retake.evaluation.scale.launchers import devices, keepers
+from retake.evaluation.scale.launchers import devices, keepers, local
 from retake.evaluation.scale.launchers.child import Child
 from retake.evaluation.scale.launchers.keepers import KeptLauncher, keep
 from retake.evaluation.scale.launchers.local import LocalLauncher
@@ -25,6 +25,13 @@ from retake.evaluation.scale.wire import Place
 
 LIGHT = "tests.evaluation.scale.light"
 PLACE = Place("127.0.0.1", 1, b"k" * 32)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not end by itself, as these workers do not, is not waited for long."""
+    for each in (keepers, local):
+        monkeypatch.setattr(each, "_GOODBYE", 0.3)
 
 
 @attrs.frozen
