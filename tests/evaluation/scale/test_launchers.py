@@ -31,7 +31,7 @@ PLACE = Place("127.0.0.1", 1, b"k" * 32)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not end by itself, as these workers do not, is not waited for long."""
     for each in (keepers, local):
-        monkeypatch.setattr(each, "_GOODBYE", 0.3)
+        monkeypatch.setattr(each, "GOODBYE", 0.3)
 
 
 @attrs.frozen

@@ -15,6 +15,8 @@ from retake.evaluation.scale.wire import Place
 _LAST_BYTES = 4000
 # Seconds for the reading of it to end by itself; it goes on alone where others hold the pipe.
 _CLOSING = 0.2
+#: Seconds in which workers that were told to end do so.
+GOODBYE = 10
 #: What a worker runs.
 MODULE = "retake.evaluation.scale.worker"
 # A worker computes alone: libraries that find these would look for others.

@@ -15,13 +15,11 @@ from collections.abc import Mapping
 
 from retake.core.errors import WorkerError
 from retake.evaluation.scale.hub import Hub
-from retake.evaluation.scale.launchers.child import Child
+from retake.evaluation.scale.launchers.child import GOODBYE, Child
 from retake.evaluation.scale.launchers.launcher import Launcher
 from retake.evaluation.scale.wire import LineLostError, Place, connect
 
 _TICK = 0.1
-# Seconds in which workers that were told to end do so.
-_GOODBYE = 10
 
 
 class KeptLauncher(Launcher):
@@ -82,7 +80,7 @@ class KeptLauncher(Launcher):
     def close(self) -> None:
         for line in self._keepers.values():
             self._hub.send(line, "end")
-        deadline = time.monotonic() + _GOODBYE + 2
+        deadline = time.monotonic() + GOODBYE + 2
         while self._keepers and time.monotonic() < deadline:
             self._listen(_TICK)
         self._hub.close()
@@ -148,7 +146,7 @@ def keep(control: Place, slot: int, environment: Mapping[str, str]) -> None:
             if message is None:
                 raise WorkerError("The process that writes the run is gone.")
             if message["kind"] == "end":
-                farewell = time.monotonic() + _GOODBYE
+                farewell = time.monotonic() + GOODBYE
                 return
             if message["kind"] == "start":
                 if child is not None:

@@ -3,12 +3,9 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from retake.evaluation.scale.launchers.child import MODULE, Child
+from retake.evaluation.scale.launchers.child import GOODBYE, MODULE, Child
 from retake.evaluation.scale.launchers.launcher import Launcher
 from retake.evaluation.scale.wire import Place
-
-# Seconds in which workers that were told to end do so.
-_GOODBYE = 10
 
 
 class LocalLauncher(Launcher):
@@ -38,6 +35,6 @@ class LocalLauncher(Launcher):
         self._children[slot].kill()
 
     def close(self) -> None:
-        deadline = time.monotonic() + _GOODBYE
+        deadline = time.monotonic() + GOODBYE
         while self._children:
             self._children.popitem()[1].close(deadline)

@@ -16,13 +16,12 @@ import attrs
 
 from retake.core.backend import Backend
 from retake.core.errors import UsageError, WorkerError
-from retake.evaluation.scale.launchers.child import Child
+from retake.evaluation.scale.launchers.child import GOODBYE, Child
 from retake.evaluation.scale.launchers.devices import environments
 from retake.evaluation.scale.launchers.keepers import KeptLauncher, keep
 from retake.evaluation.scale.wire import Place
 
 _KEY = "retake/scale/control"
-_GOODBYE = 10
 _LATE = 120
 #: Seconds in which all ranks must have come.
 PATIENCE = 600
@@ -150,7 +149,7 @@ class TorchrunLauncher(KeptLauncher):
         self.close()
 
     def close(self) -> None:
-        deadline = time.monotonic() + _GOODBYE
+        deadline = time.monotonic() + GOODBYE
         super().close()
         if self._own is not None:
             self._own.close(deadline)
