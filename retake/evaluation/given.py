@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from retake.core.errors import UsageError
+from retake.core.errors import RunFolderError, UsageError
 from retake.evaluation.records import SAMPLES, is_run
 from retake.evaluation.sweep_folder import is_sweep
 
@@ -12,7 +12,8 @@ def check_given(folders: Sequence[Path]) -> None:
     """Refuse what can be no run and no sweep; damaged ones are refused when they are read.
 
     Raises:
-        UsageError: a folder is given twice, is missing, or holds neither.
+        UsageError: a folder is given twice.
+        RunFolderError: one is missing, or holds neither.
     """
     check_different(folders)
     for folder in folders:
@@ -34,12 +35,12 @@ def check_different(folders: Iterable[Path]) -> None:
 
 def _check(folder: Path) -> None:
     if not folder.exists():
-        raise UsageError(f"There is no folder '{folder}'.")
+        raise RunFolderError(f"There is no folder '{folder}'.")
     if not folder.is_dir():
-        raise UsageError(f"'{folder}' is a file, not the folder of a run.")
+        raise RunFolderError(f"'{folder}' is a file, not the folder of a run.")
     # With samples it is a run that lost its header, which reading it says.
     if not (is_sweep(folder) or is_run(folder) or (folder / SAMPLES).exists()):
-        raise UsageError(
+        raise RunFolderError(
             f"'{folder}' holds neither a run nor a sweep: it has no run.json and no sweep.json.",
             hint=_inside(folder)
             or "A run is a folder that `retake eval` wrote, a sweep one that `retake sweep` wrote.",

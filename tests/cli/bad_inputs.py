@@ -231,13 +231,13 @@ EVALUATIONS = (
     _eval("marks above one", "-o worth", 2, "Quiz.mark()", "7", quiz="quiz.py:Quiz:worth=7"),
 )
 PAGES = (
-    typed("page of other things", "report frames", 2, "frames", "neither a run nor a sweep"),
-    typed("page of nothing", "report nowhere", 2, "'nowhere'"),
+    typed("page of other things", "report frames", 1, "frames", "neither a run nor a sweep"),
+    typed("page of nothing", "report nowhere", 1, "'nowhere'"),
     typed("page of a damaged run", "report hurt", 1, "samples.jsonl", "line 1"),
     typed("page into no folder", "report done -o no/page.html", 2, "no/page.html"),
     typed("page into a folder", "report done -o frames", 2, "'frames' is a folder"),
-    typed("compared with other things", "compare done frames", 2, "frames", "neither a run"),
-    typed("compared with nothing", "compare done nowhere", 2, "'nowhere'"),
+    typed("compared with other things", "compare done frames", 1, "frames", "neither a run"),
+    typed("compared with nothing", "compare done nowhere", 1, "'nowhere'"),
     typed("compared with itself", "compare done frames/../done", 2, "given twice"),
     typed("compared with a damaged run", "compare done hurt", 1, "samples.jsonl", "line 1"),
     typed("inspecting no video", "inspect missing.mp4", 1, "missing.mp4"),

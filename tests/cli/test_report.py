@@ -36,10 +36,10 @@ def test_page_and_markdown_go_where_they_are_told(retake: Run, ran: Path, tmp_pa
 
 
 def test_what_cannot_be_shown_is_refused(retake: Run, tmp_path: Path) -> None:
-    """No run, nothing there: exit 2, and what a run is."""
+    """No run, nothing there: exit 1, as for a video that is not there; nothing named: exit 2."""
     for given in (tmp_path, tmp_path / "nowhere"):
         result = retake("report", given)
-        assert (result.code, result.out) == (2, "")
+        assert (result.code, result.out) == (1, "")
         assert str(given) in result.err
     assert retake("report").code == 2
 

@@ -372,8 +372,8 @@ def test_compare_refuses(retake: Run, done: Path, tmp_path: Path) -> None:
     one = done / "cells" / "full"
     for words, code, message in (
         ((one,), 2, "two runs or more, got 1"),
-        ((one, tmp_path), 2, "holds neither a run nor a sweep"),
-        ((one, tmp_path / "nowhere"), 2, "There is no folder"),
+        ((one, tmp_path), 1, "holds neither a run nor a sweep"),
+        ((one, tmp_path / "nowhere"), 1, "There is no folder"),
         ((one, one.parent / "." / one.name), 2, "is given twice"),
         ((done, "--by", "deepth"), 2, "Did you mean 'depth'"),
         ((done, "--baseline", "ful"), 2, "Did you mean 'full'"),

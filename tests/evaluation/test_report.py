@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from retake.core.errors import RetakeError, UsageError
+from retake.core.errors import RetakeError, RunFolderError, UsageError
 from retake.evaluation.compare import compare
 from retake.evaluation.records import read_run
 from retake.evaluation.report import build, to_html, to_markdown
@@ -250,7 +250,7 @@ def _broken(folder: Path) -> Path:
 def test_a_folder_of_runs_says_where_they_are(tmp_path: Path) -> None:
     """Runs a folder deeper are named, and one given twice is refused."""
     run = write_run(tmp_path / "run", PIVOTKV)
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(RunFolderError) as caught:
         build([tmp_path])
     assert str(run) in str(caught.value.hint)
     with pytest.raises(UsageError, match="given twice"):

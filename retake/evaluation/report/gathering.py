@@ -52,8 +52,8 @@ def gather(folders: Sequence[Path]) -> Gathered:
     """Read folders of runs and sweeps.
 
     Raises:
-        UsageError: no folder, one twice, or one that is neither a run nor a sweep.
-        RunFolderError: a run or a sweep is damaged.
+        UsageError: no folder, or one twice.
+        RunFolderError: one is missing, damaged, or neither a run nor a sweep.
     """
     if not folders:
         raise UsageError("There is nothing to report on.", hint="Give the folder of a run.")
