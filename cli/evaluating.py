@@ -66,7 +66,7 @@ class Evaluation:
                 if is_settled(found, self.resolved.model.path):
                     return found
             left = [sample for sample in samples if sample.id not in answered]
-        launcher = crew.launch(max(1, len(by_video(left))))
+        launcher = crew.launch(len(by_video(left)), of=len(by_video(samples)))
         try:
             if launcher is None:
                 self._alone(samples, shown)

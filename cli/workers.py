@@ -138,33 +138,39 @@ class Crew:
         self._early = self._stack.enter_context(torchrun.TorchrunLauncher(ranks, environment))
         return False
 
-    def launch(self, videos: int) -> "Launcher | None":
+    def launch(self, videos: int, *, of: int) -> "Launcher | None":
         """The launcher for so many videos; None where this process does the work itself.
+
+        Args:
+            videos: how many are left. There are no more workers.
+            of: how many the run has. Devices and cores are divided as if all were left: another
+                number of threads, or of cards, adds up in another order.
 
         Raises:
             UsageError, WorkerError, MissingExtraError: it cannot be had.
         """
         if self.launcher == "torchrun":
             return self._early
-        found = self._ray(videos) if self.launcher == "ray" else self._local(videos)
+        videos, of = max(1, videos), max(1, of)
+        found = self._ray(videos, of) if self.launcher == "ray" else self._local(videos, of)
         return None if found is None else self._stack.enter_context(found)
 
-    def _local(self, videos: int) -> "Launcher | None":
+    def _local(self, videos: int, of: int) -> "Launcher | None":
         from retake.evaluation.scale.launchers import devices
         from retake.evaluation.scale.launchers.local import LocalLauncher
 
         backend, spread = self._backend(), self.config.model.device_map is not None
         workers = self.workers or (1 if spread else devices.device_count(backend))
-        workers = min(workers, videos)
+        workers = min(workers, of)
         if workers == 1:
             return None
-        return LocalLauncher(devices.environments(backend, workers, spread=spread))
+        return LocalLauncher(devices.environments(backend, workers, spread=spread)[:videos])
 
-    def _ray(self, videos: int) -> "Launcher":
+    def _ray(self, videos: int, of: int) -> "Launcher":
         from retake.evaluation.scale.launchers.ray import RayLauncher
 
-        workers = self.workers and min(self.workers, videos)
-        return RayLauncher(workers, self.ray_address, self.config)
+        workers = self.workers and min(self.workers, of)
+        return RayLauncher(workers, self.ray_address, self.config, most=videos)
 
     def _backend(self) -> Any:
         from retake.loading import make_backend

@@ -1,4 +1,4 @@
-"""Who does the work: how the launcher is left."""
+"""Who does the work: what each has, and how the launcher is left."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from retake_cli.workers import Crew
 
-from retake.core.config import RunConfig
+from retake.core.config import ModelOptions, RunConfig
 from retake.core.errors import WorkerError
-from retake.evaluation.scale.launchers import torchrun
+from retake.evaluation.scale.launchers import devices, torchrun
+from retake.evaluation.scale.launchers.local import LocalLauncher
 from tests.cli.conftest import Run
 
 
@@ -26,6 +27,33 @@ class Rank:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self.left.append(error)
+
+
+@pytest.mark.parametrize(
+    ("workers", "left", "of", "expected"),
+    [
+        (4, 9, 20, ["2", "2", "2", "2"]),
+        (4, 1, 20, ["2"]),  # the last video, of a run that is resumed
+        (4, 2, 2, ["4", "4"]),
+        (4, 1, 1, None),
+        (4, 0, 0, None),
+        (1, 1, 20, None),
+    ],
+)
+def test_a_resumed_run_divides_the_cores_as_before(
+    monkeypatch: pytest.MonkeyPatch, workers: int, left: int, of: int, expected: list[str] | None
+) -> None:
+    """So that sums are made of the same parts, however few videos are left."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(devices, "cores", lambda: 8)
+    config = RunConfig(model=ModelOptions(backend="cpu"))
+    with Crew(config, workers, "local", None, 10.0) as crew:
+        launcher = crew.launch(left, of=of)
+        if expected is None:
+            assert launcher is None
+        else:
+            assert isinstance(launcher, LocalLauncher)
+            assert [each["OMP_NUM_THREADS"] for each in launcher._environments] == expected
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt(), WorkerError("no worker is left")])

@@ -18,6 +18,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.claims: list[dict[str, Any]] = []
         self.ends: dict[int, Exception | str | None] = {}
         self.util = SimpleNamespace(get_node_ip_address=lambda: "127.0.0.1")
 
@@ -33,7 +34,8 @@ class Cluster:
     def nodes(self) -> list[dict[str, Any]]:
         return [{"Alive": True}]
 
-    def remote(self, **_: Any) -> Any:
+    def remote(self, **claim: Any) -> Any:
+        self.claims.append(claim)
         keep = SimpleNamespace(remote=self._keep)
         return lambda kind: SimpleNamespace(remote=lambda: SimpleNamespace(keep=keep))
 
@@ -89,3 +91,12 @@ def test_an_actor_that_never_comes(
         assert cluster.asked == 2
         assert launcher.ended(0) is None
         assert launcher.coming(0)
+
+
+def test_few_videos_left(cluster: Cluster) -> None:
+    """No more actors than are needed, each with what it would have among all."""
+    with RayLauncher(2, None, RunConfig(), most=1) as launcher:
+        assert launcher.slots == 1
+        assert [claim["num_cpus"] for claim in cluster.claims] == [1]
+    with RayLauncher(2, None, RunConfig(), most=5) as launcher:
+        assert launcher.slots == 2

@@ -28,6 +28,7 @@ class RayLauncher(KeptLauncher):
         address: of an existing cluster, or "auto" for the one that this machine belongs to; None:
             what RAY_ADDRESS says, else a cluster of this machine alone, which ends with the run.
         config: of the model: on which backend it is, and whether it is spread.
+        most: start no more than so many. Each has what it would have among all.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -35,13 +36,21 @@ class RayLauncher(KeptLauncher):
         UsageError: it has no such devices.
     """
 
-    def __init__(self, workers: int | None, address: str | None, config: RunConfig) -> None:
+    def __init__(
+        self,
+        workers: int | None,
+        address: str | None,
+        config: RunConfig,
+        *,
+        most: int | None = None,
+    ) -> None:
         self._ray = _import_ray()
         self._actors: dict[int, Any] = {}
         self._keeping: dict[int, Any] = {}  # Ray's references to what actors do, by slot
         self._begin(workers, address)
         try:
             self._claim, count = self._room(workers, config)
+            count = min(count, most or count)
             super().__init__(count, self._ray.util.get_node_ip_address())
             for slot in range(count):
                 self.revive(slot)
