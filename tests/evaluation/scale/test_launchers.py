@@ -105,6 +105,19 @@ def test_why_a_process_ended(slot: int, said: str) -> None:
     child.close()
 
 
+def test_one_that_leaves_another_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More may come from it, for which nobody is held up; after a while what came is all."""
+    monkeypatch.setattr(child_module, "_ARRIVING", 1000.0)
+    child = Child(PLACE, 6, {}, LIGHT)
+    until(lambda: child._process.poll() is not None)
+    assert child.ended() is None
+    until(lambda: "it left" in child.last_words())
+    monkeypatch.setattr(child_module, "_ARRIVING", 0.0)
+    assert child.ended() == "it ended by itself with code 3: RuntimeError: it left"
+    child.close()
+    until(lambda: child._log.over)
+
+
 def test_a_stopped_process_can_be_ended() -> None:
     """As one that hangs must be."""
     launcher = LocalLauncher([{}, {}], LIGHT)

@@ -3,12 +3,9 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import pytest
-
-from retake.evaluation.scale.launchers import log as module
 from retake.evaluation.scale.launchers.log import KEPT_BYTES, Log
 
 _TALKS = """
@@ -39,38 +36,40 @@ def _started(code: str) -> Iterator[tuple[subprocess.Popen[bytes], Log]]:
         yield process, Log(process.stdout)
 
 
+def _until(met: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_long_log_keeps_its_end() -> None:
     """Far more than a pipe holds comes through, and of it the last bytes are there, unbroken."""
     said = "".join(f"line {number}\n" for number in range(30_000)) + "the last line\n"
     assert len(said) > 4 * KEPT_BYTES
     with _started(_TALKS) as (process, log):
         assert process.wait(60) == 0
-        log.settle(time.monotonic() + 60)
+        _until(lambda: log.over)
         assert log.end(24) == said.encode()[-24:]
         assert log.end(10 * KEPT_BYTES) == said.encode()[-KEPT_BYTES:]
 
 
 def test_a_short_one_is_whole() -> None:
-    """Nothing is left out."""
+    """Nothing is left out, and what was to be read is closed."""
     with _started("print('all of it')") as (process, log):
-        process.wait(60)
-        log.settle(time.monotonic() + 60)
+        _until(lambda: log.over)
         assert log.end(1000) == b"all of it\n"
+        assert process.stdout is not None
+        assert process.stdout.closed
 
 
-def test_a_pipe_held_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that a worker left behind delays nobody for long, and what was said is there."""
-    monkeypatch.setattr(module, "_ARRIVING", 0.2)
+def test_what_a_worker_left_behind_writes_too() -> None:
+    """It is over when that is gone as well; what was said is there before."""
     with _started(_LEAVES) as (process, log):
         assert process.wait(60) == 0
-        deadline = time.monotonic() + 60
-        while not log.end(10):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        begun = time.monotonic()
-        log.settle()
-        assert time.monotonic() - begun < 30
+        _until(lambda: log.end(10))
         assert log.end(10) == b"gone\n"
+        assert not log.over
         assert process.stdin is not None
-        process.stdin.close()  # now the one left behind ends as well
-        log.settle(time.monotonic() + 60)
+        process.stdin.close()  # for which the one left behind waits
+        _until(lambda: log.over)

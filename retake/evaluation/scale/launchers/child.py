@@ -13,8 +13,9 @@ from retake.evaluation.scale.wire import Place
 
 # The end of what a worker wrote is looked at for its last words.
 _LAST_BYTES = 4000
-# Seconds for the reading of it to end by itself; it goes on alone where others hold the pipe.
-_CLOSING = 0.2
+# Seconds for what a worker wrote just before it ended to arrive, where what it started itself
+# holds the pipe open.
+_ARRIVING = 2.0
 #: Seconds in which workers that were told to end do so.
 GOODBYE = 10
 #: What a worker runs.
@@ -37,7 +38,7 @@ class Child:
         self, place: Place, slot: int, environment: Mapping[str, str], module: str = MODULE
     ) -> None:
         self._killed = False
-        self._last_words: str | None = None
+        self._gone: float | None = None
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(slot)],
             stdin=subprocess.PIPE,
@@ -62,7 +63,7 @@ class Child:
         return self._process.pid
 
     def ended(self) -> str | None:
-        """Why it is no longer there; None while it is."""
+        """Why it is no longer there; None while it is, or while its last words may still come."""
         code = self._process.poll()
         if code is None:
             return None
@@ -73,21 +74,16 @@ class Child:
             name = known.get(-code, f"signal {-code}")
             hint = ", as the system does when memory runs out" if name == "SIGKILL" else ""
             return f"it was ended by {name}{hint}"
+        self._gone = self._gone or time.monotonic()
+        if not self._log.over and time.monotonic() - self._gone < _ARRIVING:
+            return None
         said = self.last_words()
         return f"it ended by itself with code {code}" + (f": {said}" if said else "")
 
     def last_words(self) -> str:
         """The last line that it wrote."""
-        if self._last_words is not None:
-            return self._last_words
-        over = self._process.poll() is not None
-        if over:
-            self._log.settle()
         lines = self._log.end(_LAST_BYTES).decode("utf-8", "replace").split("\n")
-        words = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        # Asked again and again once it has ended: waited for but once.
-        self._last_words = words if over else None
-        return words
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def kill(self) -> None:
         """End it, also where it is stopped or hangs."""
@@ -104,7 +100,6 @@ class Child:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-        self._log.settle(time.monotonic() + _CLOSING)
 
 
 def _alone(environment: Mapping[str, str]) -> dict[str, str]:

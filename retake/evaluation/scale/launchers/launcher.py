@@ -15,7 +15,6 @@ class Launcher(ABC):
     Attributes:
         slots: how many workers there are at most at a time, numbered from 0.
         host: by which name or address workers reach this process.
-        waiting: what to say while a slot has not been given a place yet.
     """
 
     slots: int

@@ -8,22 +8,18 @@ last line says why it ended.
 
 import contextlib
 import threading
-import time
 from typing import IO
 
 #: Bytes that are kept.
 KEPT_BYTES = 64 * 2**10
-# Seconds for what was written just before the worker ended to arrive. What it started itself may
-# hold the pipe open for ever.
-_ARRIVING = 2.0
 
 
 class Log:
     """The end of what another process writes.
 
     Args:
-        pipe: what it writes into, to be read without a buffer. It is closed once all who may write
-            are gone.
+        pipe: what it writes into, to be read without a buffer. It is read, and stays open, until
+            all who may write are gone: also what a worker started and left behind.
     """
 
     def __init__(self, pipe: IO[bytes]) -> None:
@@ -38,13 +34,10 @@ class Log:
         with self._changing:
             return bytes(self._kept[-count:])
 
-    def settle(self, deadline: float | None = None) -> None:
-        """Wait until all has come, after the process ended; not beyond a moment of `monotonic`.
-
-        Without one it is two seconds from now.
-        """
-        left = _ARRIVING if deadline is None else deadline - time.monotonic()
-        self._reader.join(max(0.0, left))
+    @property
+    def over(self) -> bool:
+        """Whether all has come that ever will: nobody is left who may write."""
+        return not self._reader.is_alive()
 
     def _read(self) -> None:
         # A pipe that breaks has come to its end as well.
