@@ -61,8 +61,9 @@ class PyAVReader(VideoReader):
     def _settled(self, index: int) -> tuple[av.VideoFrame | None, str]:
         """The frame, once nothing decoded later can show it to be spoilt; or why there is none."""
         frame, reason = self._try(index)
-        if frame is None and self._threads > 1:
-            # A failure in one thread can take sound frames of the others with it.
+        if self._threads > 1 and (frame is None or self._failed):
+            # A failure in one thread can take sound frames of the others with it; and a frame that
+            # another thread hands out while its own still fails is not called corrupt.
             self._reopen(1)
             frame, reason = self._try(index)
         if frame is not None and (frame.width, frame.height) != self._stored_size():
@@ -113,7 +114,15 @@ class PyAVReader(VideoReader):
         # Frame threads report a patched-up frame as corrupt; slice threads do not.
         self._stream.thread_type = ThreadType.FRAME
         self._stream.thread_count = self._threads = threads
+        if threads > 1:
+            # A patched-up frame may be handed out before the thread that patches it has said so:
+            # many threads give up instead, and one decides.
+            self._stream.codec_context.options = {"err_detect": "explode"}
         self._segment = None
+
+    @property
+    def _failed(self) -> bool:
+        return self._segment is not None and self._segment.failed
 
     def _stored_size(self) -> tuple[int, int]:
         return self._index.width, self._index.height

@@ -25,6 +25,7 @@ class Segment:
 
     Attributes:
         lead: how many key frames before that one decoding began, to warm up.
+        failed: whether the decoder has refused a packet.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Segment:
     ) -> None:
         """`pace` is told what each step took; `check`, called at each packet, may end it."""
         self.lead = lead
+        self.failed = False
         self._index = index
         self._pace = pace
         self._entry = index.entry_point(wanted)
@@ -170,4 +172,5 @@ class Segment:
             except av.error.EOFError:
                 return
             except av.error.FFmpegError as error:
+                self.failed = True
                 self._last_error = f"its data is damaged ({error.strerror})"

@@ -120,6 +120,48 @@ def test_cut_transport_stream(video, numbers, tmp_path):
         assert len(got) + len(opened.bad_frames) == opened.info.frame_count
 
 
+def _stream(source, folder):
+    """A stream that ends within a frame."""
+    return broken.make_truncated(folder / "cut.ts", source, 0.5)
+
+
+def _packets(source, folder):
+    """Some packets whose latter half is gone, key frames not among them."""
+    data = bytearray(source.read_bytes())
+    packets = broken.packets_of(source)
+    for place in (7, 31, 52, 53, 88):
+        _, begin, size = packets[place]
+        data[begin + size // 2 : begin + size] = bytes(size - size // 2)
+    path = folder / "hurt.mkv"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"), [("whole.ts", _stream), ("whole.mkv", _packets)], ids=["cut", "hurt"]
+)
+def test_threads_agree_about_damage(video, tmp_path, name, spoil):
+    """However many decode, and however often: which frames are bad, why, and what the others show.
+
+    A decoder of several threads may hand out a patched-up frame before it knows that it is one.
+    """
+    path = spoil(video(name, frames=120), tmp_path)
+
+    def read(threads):
+        with open_video(path, reader="pyav", on_bad_frame="report", threads=threads) as opened:
+            frames = [
+                (int(index), frame.numpy().tobytes())
+                for batch in opened.read(range(opened.info.frame_count))
+                for index, frame in zip(batch.indices, batch.frames, strict=True)
+            ]
+            return frames, opened.bad_frames
+
+    alone = read(1)
+    assert alone[1]
+    for threads in (*[2] * 20, 8, 8):
+        assert read(threads) == alone
+
+
 def test_long_gap_is_noted(video, tmp_path):
     """Frames that damage to the container took away leave a gap, which is told."""
     source = video("whole.mkv", frames=120)
