@@ -25,7 +25,8 @@ from tests.miniatures.clips import clip
 
 ANNOTATIONS = "video_info.meta.jsonl"
 PARQUET = "data/test-00000-of-00001.parquet"
-#: Capabilities as annotations name them, and as the official results do.
+#: Capabilities as annotations name them, and as the official results do; written here again, for
+#: what tests expect must not come from the benchmark itself.
 SHORT = {
     "key information retrieval": "KIR",
     "event understanding": "EU",

@@ -3,10 +3,7 @@
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import attrs
 import pytest
@@ -22,6 +19,7 @@ from retake.evaluation.scale.launchers.keepers import KeptLauncher, keep
 from retake.evaluation.scale.launchers.local import LocalLauncher
 from retake.evaluation.scale.launchers.torchrun import Ranks
 from retake.evaluation.scale.wire import Place
+from tests.evaluation.scale.waiting import until
 
 LIGHT = "tests.evaluation.scale.light"
 PLACE = Place("127.0.0.1", 1, b"k" * 32)
@@ -47,15 +45,6 @@ class Card(Backend):
 
     def random_devices(self) -> list[int]:
         return [0, 1, 2, 3]
-
-
-def until(met: Callable[[], Any], seconds: float = 30) -> Any:
-    """Wait for something that comes soon."""
-    deadline = time.monotonic() + seconds
-    while not (found := met()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
 
 
 @pytest.mark.parametrize(
